@@ -266,7 +266,14 @@ def test_fused_ops_match_their_definitions(op, sample):
 
 
 def test_these_ops_are_fused():
-    expected = {"batch_norm", "cofactors", "cross_entropy_rows", "layer_norm", "rms_norm"}
+    expected = {
+        "batch_norm",
+        "cofactors",
+        "cross_entropy_rows",
+        "group_norm",
+        "layer_norm",
+        "rms_norm",
+    }
     assert {op.name for op in FUSED} == expected
 
 

@@ -11,13 +11,14 @@ entries are equal.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from tinygrad_np.kernels.reductions import BLOCK, row_dots, row_sums
-from tinygrad_np.kernels.windows import batch_first, channel_rows
+from tinygrad_np.kernels.windows import batch_first, batch_last, channel_rows
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 
@@ -26,7 +27,7 @@ T = TypeVar("T")
 # Bytes of x processed at a time, approximately.
 _PIECE = 1 << 20
 # The most rows that BLAS sums in float32; it adds four at a time.
-_ROWS = 512
+_ROWS = 128
 # The largest mean² / variance for sums of the entries, and of their differences to the first one.
 _NEAR_ZERO, _NEAR_FIRST = 4, 30
 # Means up to this many deviations need not be subtracted before scaling: the error is 1e-6.
@@ -160,7 +161,7 @@ def layer_norm_grads(
     rows = _exact(_last_rows(_wide(x)), inverse**-2.0)
     grads = _last_rows(_wide(grad_out)).astype(rows.dtype, copy=False)
     near, rest = _center(rows, mean, inverse, _NEAR_ZERO**0.5)
-    of_products = inverse.astype(rows.dtype)
+    of_products = inverse.astype(rows.dtype)[None]
     of_grads = np.stack([-rest * inverse, np.ones(len(rows))]).astype(rows.dtype)
     row = _as_row(weight, rows, 1)
     sums, dots = np.zeros((2, len(rows)))
@@ -170,12 +171,12 @@ def layer_norm_grads(
         np.multiply(grads[part], _less(rows, near, part), out=products)
         if wanted[0]:
             sums[part], dots[part] = _row_products(grads[part], row), _row_products(products, row)
-        found = np.asarray(of_grads[:, part] @ grads[part], np.float64)
-        found[0] += of_products[part] @ products
+        found = _sum_rows(of_grads[:, part], grads[part])
+        found[0] += _sum_rows(of_products[:, part], products)[0]
         return found
 
     of_rows = np.zeros((2, rows.shape[1]))
-    for found in _by_rows(add_up, rows, 0.4, _ROWS):
+    for found in _by_rows(add_up, rows, 0.4):
         of_rows += found
     out = None
     if wanted[0]:
@@ -231,16 +232,16 @@ def rms_norm_grads(
     """
     rows = _exact(_last_rows(_wide(x)), inverse**-2.0)
     grads = _last_rows(_wide(grad_out)).astype(rows.dtype, copy=False)
-    of_products, row = inverse.astype(rows.dtype), _as_row(weight, rows, 1)
+    of_products, row = inverse.astype(rows.dtype)[None], _as_row(weight, rows, 1)
     dots = np.zeros(len(rows))
 
     def add_up(part: slice) -> Array:
         products = np.multiply(grads[part], rows[part], out=_empty(rows[part]))
         dots[part] = _row_products(products, row)
-        return np.asarray(of_products[part] @ products, np.float64)
+        return _sum_rows(of_products[:, part], products)
 
-    of_weight = np.zeros(rows.shape[1])
-    for found in _by_rows(add_up, rows, 0.2, _ROWS):
+    of_weight = np.zeros((1, rows.shape[1]))
+    for found in _by_rows(add_up, rows, 0.2):
         of_weight += found
     out = None
     if wanted[0]:
@@ -256,7 +257,7 @@ def rms_norm_grads(
         _by_rows(piece, rows, 0.4)
     return [
         None if out is None else _as_given(out, x),
-        of_weight.astype(x.dtype) if wanted[-1] else None,
+        of_weight[0].astype(x.dtype) if wanted[-1] else None,
     ][: len(wanted)]
 
 
@@ -268,6 +269,179 @@ def _mean_squares(rows: Array) -> Array:
 
     _by_rows(piece, rows, 0.1)
     found /= max(1, rows.shape[1])
+    return found
+
+
+def group_norm(
+    x: Array, weight: Array | None, bias: Array | None, num_groups: int, eps: float
+) -> tuple[Array, Array]:
+    """Return x normalized per sample and group, scaled and shifted per channel, and statistics.
+
+    The statistics are mean and 1 / deviation of each sample and group, (2, N, G).
+    """
+    x_wide = _wide(x)
+    mean, variance = _group_moments(x_wide, num_groups)
+    inverse = (variance + eps) ** -0.5
+    planes = _Planes(_exact(x_wide, variance))
+    near, rest = planes.center(mean, inverse, _NEAR)
+    factor = planes.by_channel(inverse) * (1 if weight is None else weight)
+    scale = planes.spread(factor)
+    shift = planes.spread((0 if bias is None else bias) - rest * factor)
+    given, out = planes.entries, _empty(planes.entries)
+
+    def piece(part: slice) -> None:
+        np.multiply(_less(given, near, part), scale[part], out=out[part])
+        np.add(out[part], shift[part], out=out[part])
+
+    _by_rows(piece, given, 0.2)
+    return planes.restore(out, x), np.stack([mean, inverse])
+
+
+def group_norm_grads(
+    grad_out: Array,
+    x: Array,
+    weight: Array | None,
+    statistics: Array,
+    wanted: Sequence[bool],
+    overwrite: bool = False,
+) -> list[Array | None]:
+    """Return the wanted gradients of x, weight and bias; that of x may overwrite grad_out.
+
+    The formulas are those of `batch_norm_grads`, except that the means are over a group.
+    """
+    mean, inverse = statistics
+    planes = _Planes(_exact(_wide(x), inverse**-2.0))
+    given = planes.entries
+    grads = planes.like(_wide(grad_out).astype(given.dtype, copy=False))
+    near, rest = planes.center(mean, inverse, _NEAR_ZERO**0.5)
+    of_channels = planes.by_channel(inverse)
+    sums = planes.sums(grads)
+    dots = (planes.sums(grads, given, near) - rest * sums) * of_channels
+    out = None
+    if wanted[0]:
+        row = 1 if weight is None else weight
+        total, product = (planes.by_group(found * row, mean) for found in (sums, dots))
+        count = max(1, planes.size // max(1, mean.size))
+        slope = -planes.by_channel(product * inverse**2 / count)
+        level = -planes.by_channel(total * inverse / count) - rest * slope
+        factors, slopes, levels = map(planes.spread, (of_channels * row, slope, level))
+        out = grads if overwrite else _empty(given)
+
+        def piece(part: slice) -> None:
+            spare = _empty(given[part])
+            np.multiply(_less(given, near, part), slopes[part], out=spare)
+            np.add(spare, levels[part], out=spare)
+            np.multiply(grads[part], factors[part], out=out[part])
+            np.add(out[part], spare, out=out[part])
+
+        _by_rows(piece, given, 0.4)
+    found = [
+        None if out is None else planes.restore(out, x),
+        dots.sum(0).astype(x.dtype),
+        sums.sum(0).astype(x.dtype),
+    ]
+    return [grad if is_wanted else None for grad, is_wanted in zip(found, wanted, strict=False)]
+
+
+def _group_moments(x: Array, num_groups: int) -> Array:
+    """Return mean and variance of each sample and group, (2, N, G), in float64."""
+    planes = _Planes(x)
+    like = np.empty((len(x), num_groups))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.stack(
+            [
+                planes.by_group(planes.sums(planes.entries), like),
+                planes.by_group(planes.sums(planes.entries, planes.entries), like),
+            ]
+        )
+        found /= max(1, planes.size // max(1, like.size))
+        squares = found[0] ** 2
+        found[1] -= squares
+        if ((squares <= _NEAR_ZERO * found[1]) & (found[1] < _LARGE)).all():
+            return found
+    return _moments(np.ascontiguousarray(x).reshape(like.size, -1)).reshape(2, *like.shape)
+
+
+class _Planes:
+    """The images x (N, C, ...) as planes, one per sample and channel, in x's memory order.
+
+    Attributes:
+        entries: (C, L / t, t N) if the batch is last in memory, otherwise (N C, 1, L).
+    """
+
+    def __init__(self, x: Array) -> None:
+        self.batch, self.channels = x.shape[:2]
+        self.size = x.size
+        moved = x.transpose(*range(1, x.ndim), 0)
+        self.is_batch_last = bool(x.size) and x.ndim > 2 and moved.flags.c_contiguous
+        length = math.prod(x.shape[2:])
+        # Broadcasting one number per plane takes long where the batch alone is contiguous.
+        self.repeats = math.gcd(length, 64) if self.is_batch_last else length
+        self.entries = self.like(x)
+
+    def like(self, x: Array) -> Array:
+        """Return x, of the shape of the images, in the form of `entries`."""
+        if self.is_batch_last:
+            shape = self.channels, -1, self.repeats * self.batch
+            return batch_last(x).reshape(shape)
+        return np.ascontiguousarray(x).reshape(self.batch * self.channels, 1, self.repeats)
+
+    def restore(self, entries: Array, like: Array) -> Array:
+        """Return entries in the shape and dtype of the images."""
+        entries = entries.astype(like.dtype, copy=False)
+        if self.is_batch_last:
+            return batch_first(entries.reshape(*like.shape[1:], len(like)))
+        return entries.reshape(like.shape)
+
+    def spread(self, values: Array) -> Array:
+        """Return values (N, C) in the dtype of `entries`, to broadcast to them."""
+        values = values.astype(self.entries.dtype)
+        if self.is_batch_last:
+            return np.tile(values.T, (1, self.repeats))[:, None]
+        return values.reshape(-1, 1, 1)
+
+    def sums(self, a: Array, b: Array | None = None, near: Array | None = None) -> Array:
+        """Return the sum of each plane of a, or of a * (b - near), as (N, C) in float64."""
+        found = np.zeros((len(a), self.batch if self.is_batch_last else 1))
+
+        def piece(part: slice) -> None:
+            given = a[part]
+            if b is not None and self.is_batch_last:
+                given = np.multiply(given, _less(b, near, part), out=_empty(given))
+            if self.is_batch_last:
+                found[part] = _middle_sums(given.reshape(len(given), -1, self.batch))
+            elif b is None:
+                found[part, 0] = row_sums(given[:, 0])
+            else:
+                found[part, 0] = row_dots(given[:, 0], _less(b, near, part)[:, 0])
+
+        _by_rows(piece, a, 0.2)
+        return found.T if self.is_batch_last else found.reshape(self.batch, self.channels)
+
+    def by_group(self, values: Array, like: Array) -> Array:
+        """Return the sums of values (N, C) over the channels of each group of `like` (N, G)."""
+        size = self.channels // max(1, like.shape[1])
+        return np.asarray(values.reshape(*like.shape, size).sum(-1))
+
+    def by_channel(self, values: Array) -> Array:
+        """Return values (N, G) for each channel, (N, C)."""
+        return np.repeat(values, self.channels // max(1, values.shape[1]), axis=1)
+
+    def center(self, mean: Array, inverse: Array, most: float) -> tuple[Array | None, Array]:
+        """Do what `_center` does for means (N, G); the remainders are (N, C)."""
+        if (np.abs(mean) * inverse <= most).all():
+            return None, self.by_channel(mean)
+        near = mean.astype(self.entries.dtype)
+        return self.spread(self.by_channel(near)), self.by_channel(mean - near)
+
+
+def _middle_sums(x: Array) -> Array:
+    """Sum x (C, L, N) over L, in float64; BLAS sums up to `_ROWS` entries in float32."""
+    found = np.zeros((x.shape[0], x.shape[2]))
+    ones = np.ones((1, min(_ROWS, x.shape[1])), x.dtype)
+    for start in range(0, x.shape[1], _ROWS):
+        part = x[:, start : start + _ROWS]
+        found += (ones[:, : part.shape[1]] @ part)[:, 0]
     return found
 
 
@@ -353,6 +527,15 @@ def _outer(
     return lambda part: np.matmul(left[part], right, out=_empty(like[part]))
 
 
+def _sum_rows(factors: Array, rows: Array) -> Array:
+    """Return the sums of rows (R, n), multiplied by each of k factors (k, R), as (k, n) float64."""
+    count, end = len(rows) // _ROWS, len(rows) // _ROWS * _ROWS
+    blocks = rows[:end].reshape(count, _ROWS, rows.shape[1])
+    by_block = factors[:, :end].reshape(len(factors), count, _ROWS).swapaxes(0, 1)
+    found = (by_block @ blocks).sum(0, dtype=np.float64)
+    return np.asarray(found + factors[:, end:] @ rows[end:])
+
+
 def _row_products(rows: Array, vector: Array) -> Array:
     """Return the product of each row with a vector, in float64."""
     out = np.zeros(len(rows))
@@ -373,16 +556,11 @@ def _column(values: Array, like: Array) -> Array:
     return values.astype(like.dtype)[:, None]
 
 
-def _by_rows(
-    piece: Callable[[slice], T], rows: Array, cost: float, most: int | None = None
-) -> list[T]:
-    """Return `piece(part)` for a few rows at a time, in order; `cost` is in ns per entry.
-
-    A piece has `most` rows at most, if given.
-    """
+def _by_rows(piece: Callable[[slice], T], rows: Array, cost: float) -> list[T]:
+    """Return `piece(part)` for a few rows at a time, in order; `cost` is in ns per entry."""
     if not rows.size:
         return []
-    step = max(1, min(most or len(rows), _PIECE * len(rows) // rows.nbytes))
+    step = max(1, _PIECE * len(rows) // rows.nbytes)
 
     def part(where: slice) -> list[T]:
         starts = range(where.start, where.stop, step)

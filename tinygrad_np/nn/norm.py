@@ -32,13 +32,6 @@ def by_own_statistics(
     return out.reshape(x.shape)
 
 
-def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
-    """Return x * weight + bias, each reshaped to `shape`; either may be None."""
-    if weight is not None:
-        x = x * weight.reshape(shape)
-    return x if bias is None else x + bias.reshape(shape)
-
-
 def _update_running(
     running: Sequence[Tensor | None], moments: Array, count: int, factor: float
 ) -> None:
@@ -88,14 +81,11 @@ def by_image_statistics(
 
     The running mean and variance move toward their means over the batch by `factor`.
     """
-    out = x
-    if x.numel():
-        out = by_own_statistics(x, x.ndim - 2, None, None, eps)
-        if factor and any(own is not None for own in running):
-            images = x.detach().reshape(1, -1, *x.shape[2:])
-            count = math.prod(x.shape[2:])
-            _update_running(running, ops.channel_moments(images).data, count, factor)
-    return scale_and_shift(out, weight, bias, _by_channel(x))
+    if factor and x.numel() and any(own is not None for own in running):
+        images = x.detach().reshape(1, -1, *x.shape[2:])
+        count = math.prod(x.shape[2:])
+        _update_running(running, ops.channel_moments(images).data, count, factor)
+    return ops.group_norm(x, weight, bias, num_groups=x.shape[1], eps=eps)
 
 
 def by_running_statistics(
@@ -131,10 +121,7 @@ def by_group_statistics(
     x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
     """Return x (N, C, ...) normalized by the mean and variance of each group of channels."""
-    size = math.prod(x.shape[1:]) // num_groups
-    groups = x.reshape(x.shape[0], num_groups, size)
-    out = by_own_statistics(groups, 1, None, None, eps).reshape(x.shape)
-    return scale_and_shift(out, weight, bias, _by_channel(x))
+    return ops.group_norm(x, weight, bias, num_groups=num_groups, eps=eps)
 
 
 def by_root_mean_square(x: Tensor, rank: int, weight: Tensor | None, eps: float | None) -> Tensor:

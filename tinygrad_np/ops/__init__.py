@@ -54,7 +54,7 @@ from tinygrad_np.ops.losses import (
     sparse_categorical_crossentropy, triplet_margin_loss,
 )
 from tinygrad_np.ops.norms import (
-    batch_norm, batchnorm, channel_moments, layer_norm, layernorm, rms_norm,
+    batch_norm, batchnorm, channel_moments, group_norm, layer_norm, layernorm, rms_norm,
 )
 from tinygrad_np.ops.order import argmedian, argsort, median, sort, topk
 from tinygrad_np.ops.pool import (
@@ -93,11 +93,11 @@ __all__ = [
     "cross_entropy", "cross_entropy_rows", "cummax", "cummin", "cumprod", "cumsum", "det",
     "diag", "diagonal", "diff", "div", "dot", "dropout", "dropout_with_mask", "einsum", "elu",
     "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "floor",
-    "floor_div", "fmod", "gather", "ge", "gelu", "getitem", "gt", "hardsigmoid", "hardswish",
-    "hardtanh", "huber_loss", "index_add", "index_select", "interpolate", "inv", "isclose",
-    "isfinite", "isinf", "isnan", "keep_where", "kl_div", "l1_loss", "layer_norm",
-    "layernorm", "le",
-    "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_odds", "log_softmax",
+    "floor_div", "fmod", "gather", "ge", "gelu", "getitem", "group_norm", "gt", "hardsigmoid",
+    "hardswish", "hardtanh", "huber_loss", "index_add", "index_select", "interpolate", "inv",
+    "isclose", "isfinite", "isinf", "isnan", "keep_where", "kl_div", "l1_loss", "layer_norm",
+    "layernorm", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_odds",
+    "log_softmax",
     "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
     "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max",
     "max_pool", "max_pool2d", "max_pool_gather", "max_pool_grad", "max_pool_indices",

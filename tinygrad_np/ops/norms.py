@@ -15,7 +15,7 @@ from tinygrad_np.ops.indexing import getitem
 from tinygrad_np.ops.reduce import Axis, center, mean, scale_of_large
 from tinygrad_np.ops.shape import as_tuple, normalize_axis, reshape
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.typing import DType, Value
+from tinygrad_np.typing import DType, Shape, Value
 
 
 def _by_channel(values: V, x: Value) -> V:
@@ -96,23 +96,23 @@ def batch_norm(
         ShapeError: if `weight`, `bias` or `moments` does not match x.
     """
     _check_rank("batch_norm", x)
-    channels = x.shape[1]
-    for name, value, shape in (
-        ("weight", weight, (channels,)),
-        ("bias", bias, (channels,)),
-        ("moments", moments, (2, channels)),
-    ):
-        if value is not None and value.shape != shape:
-            raise ShapeError(
-                f"batch_norm: expected `{name}` of shape {shape} for x of shape {x.shape}, got "
-                f"{value.shape}."
-            )
+    _check_shape("batch_norm", x, x.shape[1:2], weight=weight, bias=bias)
+    _check_shape("batch_norm", x, (2, x.shape[1]), moments=moments)
     return kernels.batch_norm(x, weight, bias, moments, eps)
 
 
 def _check_rank(name: str, x: Array) -> None:
     if x.ndim < 2:
         raise AxisError(f"{name}: expected x of shape (N, C, ...), got {x.shape}.")
+
+
+def _check_shape(name: str, x: Array, shape: Shape, **values: Array | None) -> None:
+    for key, value in values.items():
+        if value is not None and value.shape != shape:
+            raise ShapeError(
+                f"{name}: expected `{key}` of shape {shape} for x of shape {x.shape}, got "
+                f"{value.shape}."
+            )
 
 
 def batchnorm(
@@ -205,6 +205,58 @@ def layer_norm(
     return kernels.layer_norm(x, weight, bias, eps)
 
 
+def _define_group_norm(
+    x: Value,
+    weight: Value | None = None,
+    bias: Value | None = None,
+    *,
+    num_groups: int,
+    eps: float,
+) -> Value:
+    """Define `group_norm` in terms of other ops."""
+    if x.dtype == np.float16:  # squares would overflow
+        others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
+        wide = cast(x, np.float32)
+        return cast(_define_group_norm(wide, *others, num_groups=num_groups, eps=eps), x.dtype)
+    size = math.prod(x.shape[1:]) // num_groups
+    groups = reshape(x, shape=(x.shape[0], num_groups, size))
+    out = reshape(layernorm(groups, -1, eps), shape=x.shape)
+    if weight is not None:
+        out = out * _by_channel(weight, x)
+    return out if bias is None else out + _by_channel(bias, x)
+
+
+@op(
+    "(x - mean x) / √(variance of x + eps) * weight + bias",
+    definition=_define_group_norm,
+    differentiable=("x", "weight", "bias"),
+    backward=kernels.group_norm_grads,
+    caches=("statistics",),
+    floating=True,
+    flops=lambda x: 6 * x.size,
+)
+def group_norm(
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    num_groups: int,
+    eps: float,
+) -> tuple[Array, Array]:
+    """Normalize x (N, C, ...) by the mean and variance of each sample and group of channels.
+
+    `num_groups` must divide C; with one group per channel, this is instance normalization. Weight
+    and bias are (C,).
+
+    Raises:
+        AxisError: if x has fewer than two axes.
+        ShapeError: if `weight` or `bias` does not match x.
+    """
+    _check_rank("group_norm", x)
+    _check_shape("group_norm", x, x.shape[1:2], weight=weight, bias=bias)
+    return kernels.group_norm(x, weight, bias, num_groups, eps)
+
+
 def _define_rms_norm(x: V, weight: V | None = None, *, eps: float) -> V:
     """Define `rms_norm` in terms of other ops."""
     if x.dtype == np.float16:  # squares would overflow
@@ -245,9 +297,4 @@ def rms_norm(x: Array, weight: Array | None = None, *, eps: float) -> tuple[Arra
 def _check_last(name: str, x: Array, **values: Array | None) -> None:
     if not x.ndim:
         raise AxisError(f"{name}: expected x of shape (..., n), got ().")
-    for key, value in values.items():
-        if value is not None and value.shape != x.shape[-1:]:
-            raise ShapeError(
-                f"{name}: expected `{key}` of shape {x.shape[-1:]} for x of shape {x.shape}, got "
-                f"{value.shape}."
-            )
+    _check_shape(name, x, x.shape[-1:], **values)

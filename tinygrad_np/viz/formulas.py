@@ -244,6 +244,12 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "weight": "Σ grad_out * (x - mean(x)) / √(variance of x + eps) over all but the last axis",
         "bias": "Σ grad_out over all but the last axis",
     },
+    "group_norm": {
+        "x": "(g - mean(g) - z * mean(g * z)) / std, where g = grad_out * weight, "
+        "z = (x - mean(x)) / std and std = √(variance of x + eps)",
+        "weight": f"Σ grad_out * (x - mean(x)) / √(variance of x + eps) {_BY_CHANNEL}",
+        "bias": f"Σ grad_out {_BY_CHANNEL}",
+    },
     "rms_norm": {
         "x": "(g - z * mean(g * z)) / root, where g = grad_out * weight, z = x / root and "
         "root = √(mean x² + eps)",

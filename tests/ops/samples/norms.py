@@ -63,10 +63,21 @@ def _rms_norms(generator: np.random.Generator) -> list[Sample]:
     return found
 
 
+def _group_norms(generator: np.random.Generator) -> list[Sample]:
+    found = []
+    for number, x in enumerate([*_images(generator), normal(generator, 2, 4, 600) + 9.0]):
+        weight, bias = generator.uniform(0.5, 2, (2, x.shape[1]))
+        groups = x.shape[1] if number % 2 else x.shape[1] // 2 if x.shape[1] % 2 == 0 else 1
+        inputs = x, None if number % 4 == 1 else weight, None if number % 4 == 2 else bias
+        found.append(Sample(inputs, {"num_groups": groups, "eps": 0.1}))
+    return found
+
+
 TABLE: Table = {
     "channel_moments": lambda generator: [Sample((x,)) for x in _images(generator)],
     "batch_norm": _batch_norms,
     "layer_norm": _layer_norms,
+    "group_norm": _group_norms,
     "rms_norm": _rms_norms,
 }
 
@@ -88,6 +99,18 @@ BAD: Bads = {
             (2, 4),
             None,
             (1, 4),
+            eps=0.1,
+        ),
+    ],
+    "group_norm": [
+        bad(ops.group_norm, AxisError, "group_norm: ... got (3,)", (3,), num_groups=1, eps=0.1),
+        bad(
+            ops.group_norm,
+            ShapeError,
+            "group_norm: expected `weight` of shape (4,) ... got (2,)",
+            (3, 4),
+            (2,),
+            num_groups=2,
             eps=0.1,
         ),
     ],

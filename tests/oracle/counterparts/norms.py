@@ -25,12 +25,19 @@ def _batch_norm(x, weight=None, bias=None, moments=None, *, eps):
     )
 
 
+def _group_norm(x, weight=None, bias=None, *, num_groups, eps):
+    if weight is None and bias is not None:  # PyTorch has no second gradients for this case
+        weight = torch.ones_like(bias)
+    return torch.nn.functional.group_norm(x, num_groups, weight, bias, eps)
+
+
 def _rms_norm(x, weight=None, *, eps):
     return torch.nn.functional.rms_norm(x, x.shape[-1:], weight, eps)
 
 
 TABLE = {
     "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
     "channel_moments": _moments,
     "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,
