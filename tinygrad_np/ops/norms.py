@@ -165,8 +165,14 @@ def layernorm(x: V, axis: Axis = -1, eps: float = 1e-5) -> V:
     Tensor([[-1.,  1.],
             [ 0.,  0.]])
     """
+    if x.shape and axis in (-1, len(x.shape) - 1):
+        return layer_norm(x, eps=eps)
+    return _standardize(x, axis, eps)
+
+
+def _standardize(x: V, axis: Axis, eps: float) -> V:
     if x.dtype == np.float16:  # squares would overflow
-        return cast(layernorm(cast(x, np.float32), axis, eps), x.dtype)
+        return cast(_standardize(cast(x, np.float32), axis, eps), x.dtype)
     centered = center(x, axis=axis)
     variance = mean(mul(centered, centered), axis=axis, keepdim=True)
     return mul(centered, rsqrt(add(variance, eps)))
@@ -177,7 +183,7 @@ def _define_layer_norm(x: V, weight: V | None = None, bias: V | None = None, *, 
     if x.dtype == np.float16:  # squares would overflow
         others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
         return cast(_define_layer_norm(cast(x, np.float32), *others, eps=eps), x.dtype)
-    out = layernorm(x, -1, eps)
+    out = _standardize(x, -1, eps)
     if weight is not None:
         out = mul(out, weight)
     return out if bias is None else add(out, bias)
@@ -220,7 +226,7 @@ def _define_group_norm(
         return cast(_define_group_norm(wide, *others, num_groups=num_groups, eps=eps), x.dtype)
     size = math.prod(x.shape[1:]) // num_groups
     groups = reshape(x, shape=(x.shape[0], num_groups, size))
-    out = reshape(layernorm(groups, -1, eps), shape=x.shape)
+    out = reshape(_standardize(groups, -1, eps), shape=x.shape)
     if weight is not None:
         out = out * _by_channel(weight, x)
     return out if bias is None else out + _by_channel(bias, x)
