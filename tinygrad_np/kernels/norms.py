@@ -1,8 +1,9 @@
 """Normalization to mean 0 and variance 1, and its gradients.
 
-In batch normalization the statistics are those of a channel, a row of (C, H W N); in layer
-normalization they are those of a sample, a row of (N, C). Rows are processed a few at a time, so
-that they stay in the cache from one pass to the next.
+In batch normalization the statistics are those of a channel, a row of (C, H W N); in layer and RMS
+normalization they are those of a sample, a row of (N, C); in group normalization they are those of
+a sample and a group of channels. Rows are processed a few at a time, so that they stay in the cache
+from one operation to the next.
 
 Means and variances are float64, with one of each per row. They are computed from sums of entries
 and squares. Where the mean is large compared with the deviation, these sums would cancel; they are
@@ -377,8 +378,8 @@ class _Planes:
         moved = x.transpose(*range(1, x.ndim), 0)
         self.is_batch_last = bool(x.size) and x.ndim > 2 and moved.flags.c_contiguous
         length = math.prod(x.shape[2:])
-        # Broadcasting one number per plane takes long where the batch alone is contiguous.
-        self.repeats = math.gcd(length, 64) if self.is_batch_last else length
+        # Each number is repeated, because broadcasting it to runs as short as the batch is slow.
+        self.repeats = math.gcd(length, 32) if self.is_batch_last else length
         self.entries = self.like(x)
 
     def like(self, x: Array) -> Array:
