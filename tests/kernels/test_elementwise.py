@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 from tests.tools import normal
 from tinygrad_np.kernels import elementwise
@@ -47,3 +48,25 @@ def test_erf_is_accurate_on_both_sides_of_its_cutoffs():
     x = np.linspace(-7, 7, 701)
     expected = [math.erf(value) for value in x]
     np.testing.assert_allclose(elementwise.erf(x), expected, rtol=0, atol=5e-16)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble", "int32"])
+def test_choose_matches_where_to_the_bit(dtype):
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 65504.0, -1.5, 6e-8]
+    numbers = [1, -1, 0, 7] if dtype == "int32" else special
+    x = np.resize(np.array(numbers, dtype), (90, 100))
+    y, mask = x[::-1, ::-1].T.reshape(90, 100), normal(90, 100) > 0
+    for condition, a, b in [
+        (mask, x, y),
+        (mask, x, y[:, :1]),
+        (mask[0], x, y),
+        (mask, 2, y),
+        (mask, x, x[0, 0]),
+        (mask.astype(int) * 3, x, y),
+        (mask, x[None], np.stack([y, y])),
+        (mask.T, x.T, y.T),
+    ]:
+        found, expected = elementwise.choose(condition, a, b), np.where(condition, a, b)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))

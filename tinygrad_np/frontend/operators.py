@@ -386,7 +386,7 @@ class Operators(Variable):
     logsigmoid = composite_method(ops.logsigmoid)
     softplus = composite_method(ops.softplus)
     softsign = composite_method(ops.softsign)
-    hardtanh = composite_method(ops.hardtanh)
+    hardtanh = method(ops.hardtanh)
     hardsigmoid = composite_method(ops.hardsigmoid)
     hardswish = composite_method(ops.hardswish)
     softmax = method(ops.softmax)

@@ -1,6 +1,7 @@
 """Activations and dropout; most are composed of other ops and need no VJP."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -50,6 +51,38 @@ def relu(x: Array) -> Array:
     return kernels.relu(x)
 
 
+def _is_between(x: Value, low: float, high: float) -> Array:
+    """Return whether low < x < high; True where x is nan, so that gradients show it."""
+    array: Any = as_array(x)
+    return np.asarray(np.logical_not((array <= low) | (array >= high)))
+
+
+@op(
+    "x clipped to the range from min_val to max_val",
+    vjps={
+        "x": lambda grad_out, out, min_val, max_val: keep_where(
+            grad_out, _is_between(out, min_val, max_val)
+        )
+    },
+    backward=lambda grad_out, out, min_val, max_val, overwrite: [
+        kernels.select(grad_out, _is_between(out, min_val, max_val), overwrite)
+    ],
+    samples=Samples(kinks=(-1.0, 1.0)),
+    subgradient="0 at both bounds",
+    flops=2,
+)
+def hardtanh(x: Array, *, min_val: float = -1, max_val: float = 1) -> Array:
+    """Clip x to the range from min_val to max_val, with gradient 0 at both bounds.
+
+    >>> Tensor([-2.0, 0.5]).hardtanh()
+    Tensor([-1. ,  0.5])
+    """
+    bounds = np.result_type(x, min_val, max_val)
+    if bounds.kind == "f" and x.dtype.kind != "f":
+        x = x.astype(np.float32)
+    return kernels.binary(lambda x, low, out=None: np.clip(x, low, max_val, out=out), x, min_val)
+
+
 def relu6(x: V) -> V:
     """Clip x to the range from 0 to 6, with gradient 0 at both bounds (Krizhevsky 2010).
 
@@ -58,16 +91,6 @@ def relu6(x: V) -> V:
     Tensor([0., 2., 6.])
     """
     return hardtanh(x, 0, 6)
-
-
-def hardtanh(x: V, min_val: float = -1, max_val: float = 1) -> V:
-    """Clip x to the range from min_val to max_val, with gradient 0 at both bounds.
-
-    >>> from tinygrad_np import Tensor
-    >>> Tensor([-2.0, 0.5]).hardtanh()
-    Tensor([-1. ,  0.5])
-    """
-    return where(le(x, min_val), min_val, where(ge(x, max_val), max_val, x))
 
 
 def hardswish(x: V) -> V:

@@ -303,7 +303,7 @@ def where(condition: Array, x: Array, y: Array) -> Array:
     >>> (x > 0).where(x, 0)
     Tensor([0., 2.])
     """
-    chosen = np.where(condition, x, y)
+    chosen = kernels.choose(condition, x, y)
     if not isinstance(x, np.ndarray) and not isinstance(y, np.ndarray) and chosen.dtype.kind == "f":
         chosen = chosen.astype(np.float32)  # only Python numbers: float32, as in Tensor(1.0)
     return chosen

@@ -1,6 +1,6 @@
 """Elementwise ops: comparison, bits, selection, arithmetic, functions in PyTorch."""
 
-from tests.oracle.pytorch import torch
+from tests.oracle.pytorch import F, torch
 
 
 def _dropout(x, mask, p):
@@ -48,4 +48,5 @@ TABLE = {
     **_same_names("pow", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
     **_same_names("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
     **_same_names("asinh", "acosh", "atanh", "logaddexp", "atan2", "erf", "sigmoid", "relu"),
+    "hardtanh": lambda x, min_val, max_val: F.hardtanh(x, min_val, max_val),
 }
