@@ -111,6 +111,17 @@ def test_repeated_indices_are_added_accurately():
             np.testing.assert_allclose(half, expected, rtol=2e-3)
 
 
+@pytest.mark.parametrize("count", [7, 300, 70_000])
+def test_rows_added_once_or_repeatedly_are_exact_sums(count):
+    """Sorting uses integers of 8, 16 or 32 bits, depending on the number of rows."""
+    places = rng().integers(-count, count, 400)
+    places[:5] = places[5]
+    x = rng(1).random((400, 3), np.float32)
+    expected = np.zeros((count, 3))
+    np.add.at(expected, places, x.astype(np.float64))
+    np.testing.assert_array_equal(reductions.add_at(x, places, (count, 3)), np.float32(expected))
+
+
 def test_entries_of_a_mask_are_written():
     x = np.arange(1.0, 4.0, dtype=np.float16)
     mask = np.array([[True, False], [True, True]])

@@ -377,7 +377,7 @@ class Operators(Variable):
     elu = composite_method(ops.elu)
     celu = composite_method(ops.celu)
     selu = composite_method(ops.selu)
-    gelu = composite_method(ops.gelu)
+    gelu = method(ops.gelu)
     quick_gelu = composite_method(ops.quick_gelu)
     silu = composite_method(ops.silu)
     swish = silu

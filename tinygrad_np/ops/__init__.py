@@ -14,8 +14,8 @@ from tinygrad_np.ops import (
 )
 from tinygrad_np.ops.activations import (
     celu, dropout, dropout_with_mask, elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu,
-    log_softmax, logsigmoid, mish, quick_gelu, relu, relu6, selu, silu, softmax, softmin,
-    softplus, softsign,
+    log_softmax, logsigmoid, mish, quick_gelu, relu, relu6, selu, sigmoid_gate, silu, softmax,
+    softmin, softplus, softsign,
 )
 from tinygrad_np.ops.assignment import assign, setitem
 from tinygrad_np.ops.attention import attention_weights, scaled_dot_product_attention
@@ -108,7 +108,8 @@ __all__ = [
     "qr", "quick_gelu", "rearrange", "reciprocal", "recurrence", "relu", "relu6", "repeat",
     "repeat_interleave", "resample", "reshape", "rms_norm", "roll", "round", "rshift", "rsqrt",
     "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "select",
-    "selu", "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu",
+    "selu", "setitem", "shrink", "sigmoid", "sigmoid_gate", "sign", "sign_and_logdet",
+    "signed_power", "silu",
     "sin", "sinh", "slogdet", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign",
     "solve", "sort", "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze",
     "stack", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table",

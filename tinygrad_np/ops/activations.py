@@ -12,6 +12,7 @@ from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.kernels import activations as activation_kernels
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.kernels import losses as row_kernels
 from tinygrad_np.ops.elementwise import (
@@ -162,7 +163,27 @@ def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
     return mul(elu(x, alpha), gamma)
 
 
-def gelu(x: V, approximate: str = "none") -> V:
+def _define_gelu(x: Value, *, approximate: str) -> Value:
+    if approximate == "none":
+        inner = erf(x * math.sqrt(0.5))
+    else:
+        near = clip(x, -10, 10)  # beyond this, tanh is ±1 and x³ may overflow
+        inner = tanh(near * (near * near * 0.044715 + 1) * math.sqrt(2 / math.pi))
+    return x * ((inner + 1) * 0.5)
+
+
+@op(
+    "x Φ(x)",
+    definition=_define_gelu,
+    differentiable=("x",),
+    backward=lambda grad_out, x, cdf, approximate, overwrite: [
+        activation_kernels.gelu_grad(grad_out, x, cdf, approximate, overwrite)
+    ],
+    caches=("cdf",),
+    floating=True,
+    flops=8,
+)
+def gelu(x: Array, *, approximate: str = "none") -> tuple[Array, Array]:
     """Return x Φ(x), where Φ is the cumulative distribution function of the standard normal.
 
     Args:
@@ -173,7 +194,6 @@ def gelu(x: V, approximate: str = "none") -> V:
     Raises:
         ArgumentError: if `approximate` has another value.
 
-    >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 1.0]).gelu().tolist()
     [-0.1587, 0.8413]
     """
@@ -181,12 +201,29 @@ def gelu(x: V, approximate: str = "none") -> V:
         raise ArgumentError(
             f"gelu: expected `approximate` to be 'none' or 'tanh', got {approximate!r}."
         )
-    if approximate == "none":
-        inner = erf(x * math.sqrt(0.5))
-    else:
-        near = clip(x, -10, 10)  # beyond this, tanh is ±1 and x³ may overflow
-        inner = tanh(near * (near * near * 0.044715 + 1) * math.sqrt(2 / math.pi))
-    return mul(x, (inner + 1) * 0.5)
+    out, cdf = activation_kernels.gelu(x, approximate)
+    return out.astype(x.dtype, copy=False), cdf
+
+
+def _define_sigmoid_gate(x: Value, *, beta: float) -> Value:
+    return x * sigmoid(x if beta == 1 else x * beta)
+
+
+@op(
+    "x sigmoid(beta x)",
+    definition=_define_sigmoid_gate,
+    differentiable=("x",),
+    backward=lambda grad_out, x, gate, beta, overwrite: [
+        activation_kernels.silu_grad(grad_out, x, gate, beta, overwrite)
+    ],
+    caches=("gate",),
+    floating=True,
+    flops=5,
+)
+def sigmoid_gate(x: Array, *, beta: float = 1.0) -> tuple[Array, Array]:
+    """Return x sigmoid(beta x), the function behind `silu` and `quick_gelu`."""
+    out, gate = activation_kernels.silu(x, beta)
+    return out.astype(x.dtype, copy=False), gate
 
 
 def quick_gelu(x: V) -> V:
@@ -196,7 +233,7 @@ def quick_gelu(x: V) -> V:
     >>> Tensor([0.0, 1.0]).quick_gelu()
     Tensor([0.      , 0.8458])
     """
-    return mul(x, sigmoid(mul(x, 1.702)))
+    return sigmoid_gate(x, beta=1.702)
 
 
 def silu(x: V) -> V:
@@ -206,7 +243,7 @@ def silu(x: V) -> V:
     >>> Tensor([0.0, 1.0]).silu().tolist()
     [0.0, 0.7311]
     """
-    return mul(x, sigmoid(x))
+    return sigmoid_gate(x)
 
 
 def mish(x: V) -> V:
@@ -314,6 +351,13 @@ def _cast_back(grad: Value, x_dtype: DType, dtype: DTypeLike | None) -> Value:
     return grad if grad.dtype == x_dtype else cast(grad, x_dtype)
 
 
+def _cast_back_array(grad: Array, x_dtype: DType, dtype: DTypeLike | None) -> Array:
+    """Apply `_cast_back` to an array."""
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        return np.zeros(grad.shape, x_dtype)
+    return grad.astype(x_dtype, copy=False)
+
+
 def _widened(x: Value) -> Value:
     """Convert float16 to float32, because sums of gradients would overflow."""
     return cast(x, dtype=np.float32) if x.dtype == np.float16 else x
@@ -336,6 +380,9 @@ def _log_softmax_grad(grad_out: Value, out: Value, axis: int) -> Value:
             _softmax_grad(grad_out, out, axis), x_dtype, dtype
         )
     },
+    backward=lambda grad_out, out, x_dtype, axis, dtype: [
+        _cast_back_array(row_kernels.softmax_grad(grad_out, out, axis), x_dtype, dtype)
+    ],
     flops=5,
 )
 def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Array:
@@ -363,6 +410,9 @@ def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Arra
             _log_softmax_grad(grad_out, out, axis), x_dtype, dtype
         )
     },
+    backward=lambda grad_out, out, x_dtype, axis, dtype: [
+        _cast_back_array(row_kernels.log_softmax_grad(grad_out, out, axis), x_dtype, dtype)
+    ],
     flops=5,
 )
 def log_softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Array:

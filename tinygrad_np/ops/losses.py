@@ -428,25 +428,24 @@ def _define_cross_entropy(
     "-log softmax(logits)[target]",
     definition=_define_cross_entropy,
     differentiable=("logits",),
-    backward=lambda grad_out, log_probabilities, target, reduction, label_smoothing: [
-        kernels.cross_entropy_grad(grad_out, log_probabilities, target, reduction, label_smoothing),
+    backward=lambda grad_out, powers, sums, target, reduction, label_smoothing: [
+        kernels.cross_entropy_grad(grad_out, powers, sums, target, reduction, label_smoothing),
         None,
     ],
-    caches=("log_probabilities",),
+    caches=("powers", "sums"),
     flops=lambda logits, target: 5 * logits.size + 2 * target.size,
 )
 def cross_entropy_rows(
     logits: Array, target: Array, *, reduction: str = "mean", label_smoothing: float = 0.0
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """Compute the cross-entropy of logits (M, C) against class indices (M,).
 
     Raises:
         ArgumentError: if a class index is not from 0 to C - 1.
     """
     check_classes("cross_entropy", target, logits.shape[1])
-    log_probabilities = kernels.log_softmax(logits, 1)
-    loss = kernels.cross_entropy(log_probabilities, target, reduction, label_smoothing)
-    return np.asarray(loss), log_probabilities
+    loss, powers, sums = kernels.cross_entropy(logits, target, reduction, label_smoothing)
+    return np.asarray(loss), powers, sums
 
 
 def _class_indices(name: str, x: Value, target: Value | ArrayLike, axis: int) -> Array:

@@ -165,6 +165,8 @@ _RULES: Mapping[str, Mapping[str, str]] = {
     "log10": {"x": "grad_out / (x * log(10))"},
     "asinh": {"x": "grad_out / sqrt(x * x + 1)"},
     "relu": {"x": "grad_out where out > 0, else 0"},
+    "gelu": {"x": "grad_out * (Φ(x) + x * Φ'(x))"},
+    "sigmoid_gate": {"x": "grad_out * s * (1 + beta * x * (1 - s)) with s = sigmoid(beta * x)"},
     "hardtanh": {"x": "grad_out where min_val < out < max_val, else 0"},
     "dropout_with_mask": {"x": "grad_out * mask / (1 - p)"},
     "softmax": {"x": "out * (grad_out - Σ grad_out * out)"},

@@ -1,6 +1,7 @@
 """Samples and invalid inputs of elementwise ops, except the plain ones."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,18 @@ def _quotients(generator: np.random.Generator) -> list[Sample]:
     return found
 
 
+def _activations(generator: np.random.Generator, **options: Sequence[Any]) -> list[Sample]:
+    """Return samples of several shapes and memory orders, with each value of the one option."""
+    ((name, values),) = options.items()
+    shapes: list[tuple[int, ...]] = [(), (3,), (2, 3), (0, 3), (2, 1, 3), (200, 400)]
+    arrays = [normal(generator, *shape) for shape in shapes]
+    arrays += [normal(generator, 4, 6)[::2, ::-2].T, np.moveaxis(normal(generator, 9, 9, 4), -1, 0)]
+    return [Sample((x,), {name: value}) for x in arrays for value in values]
+
+
 TABLE: Table = {
+    "gelu": functools.partial(_activations, approximate=("none", "tanh")),
+    "sigmoid_gate": functools.partial(_activations, beta=(1.0, 1.702)),
     "floor_div": _quotients,
     "trunc_div": _quotients,
     "mod": _quotients,
@@ -135,6 +147,11 @@ BAD: Bads = {
     ],
     "gelu": [
         (lambda: T.ones(2).gelu("erf"), ArgumentError, "gelu: expected `approximate` to be 'none'")
+    ],
+    "sigmoid_gate": [
+        bad(
+            ops.sigmoid_gate, DtypeError, "sigmoid_gate: expected the inputs ['x']", (2,), (2,), 1.0
+        )
     ],
     "keep_where": [
         (

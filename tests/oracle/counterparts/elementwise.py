@@ -30,6 +30,8 @@ def _same_names(*names):
 TABLE = {
     **_same_names("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isfinite"),
     "isinf": _is_inf,
+    "gelu": lambda x, approximate: torch.nn.functional.gelu(x, approximate=approximate),
+    "sigmoid_gate": lambda x, beta: x * torch.sigmoid(beta * x),
     **_same_names("logical_not", "logical_and", "logical_or", "logical_xor"),
     **_same_names("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
     "lshift": torch.bitwise_left_shift,
