@@ -1,4 +1,9 @@
-"""Models defined by their forward pass alone, without a line of backward code."""
+"""Models defined by their forward pass alone, without a line of backward code.
+
+The classes exported here classify images or points, and the command line trains them by name.
+`models.char_gpt` and `models.char_rnn` contain models for text, which the scripts of the same name
+in `examples/` train.
+"""
 
 from .digits_cnn import DigitsCNN
 from .fashion_cnn import FashionCNN

@@ -35,6 +35,11 @@ def check_definition(op: Op) -> None:
         )
     if op.backward_flops is not None and op.backward is None:
         raise GraphError(f"{where}: `backward_flops` requires a `backward` kernel.")
+    if op.selection and (len(op.inputs) > 1 or not (op.view and op.vjps) or op.backward):
+        raise GraphError(
+            f"{where}: expected an op with `selection` to have one input, view=True and `vjps`, "
+            "but no `backward`."
+        )
     if unknown := op.differentiable_inputs - set(op.inputs):
         raise GraphError(
             f"{where}: expected gradients only for the inputs {op.inputs}, got some for "
@@ -286,6 +291,14 @@ def check_count(op: Op, grads: Any, edges: Edges) -> Sequence[Any]:
         f"op {op.name!r}: expected `backward` to return one gradient per input ({len(edges)}), got "
         f"{got}."
     )
+
+
+def check_selection(op: Op, part: Any, total: Array) -> None:
+    """Raise GraphError if an op with `selection` returned new memory instead of a view."""
+    if part.size and not np.may_share_memory(part, total):
+        raise GraphError(
+            f"op {op.name!r}: expected an op with `selection` to return a view, got new memory."
+        )
 
 
 def check_like(

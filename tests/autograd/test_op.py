@@ -386,6 +386,14 @@ def times(grad_out):
         ({"keeps": ("out",)}, r"op 'double': the engine reserves the names \['out'\]"),
         ({"keeps": ("x_shape",)}, r"op 'double': the engine reserves the names \['x_shape'\]"),
         (
+            {"vjps": {"x": times}, "selection": True},
+            "op 'double': expected an op with `selection` to have one input, view=True and `vjps`",
+        ),
+        (
+            {"vjps": {"x": times}, "view": True, "backward": times, "selection": True},
+            "op 'double': .* but no `backward`",
+        ),
+        (
             {"vjps": {"x": times}, "backward_flops": lambda grad_out: 0},
             "op 'double': `backward_flops` requires a `backward` kernel",
         ),

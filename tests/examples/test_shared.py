@@ -3,6 +3,8 @@
 import pytest
 
 import by_hand_vs_autodiff
+import char_gpt
+import char_rnn
 import compare
 import debugging
 import digits
@@ -15,9 +17,10 @@ from tinygrad_np import data
 from tinygrad_np.console import run_program
 
 PLAIN = [filters, by_hand_vs_autodiff]
+QUICK = [digits, transfer, fashion_mnist, compare, debugging, char_gpt, char_rnn]
 
 
-@pytest.mark.parametrize("module", [digits, transfer, fashion_mnist, compare, debugging, *PLAIN])
+@pytest.mark.parametrize("module", [*QUICK, *PLAIN])
 def test_unwritable_out_is_an_error(tmp_path, monkeypatch, capsys, module):
     (tmp_path / "out").write_text("a file, not a directory")
     for long in ("compare", "stuck", "exploding", "not_a_number", "shapes", "memory", "picture"):

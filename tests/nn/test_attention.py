@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.tools import each, normal, rng
-from tinygrad_np import Tensor, gradcheck, nn
+from tinygrad_np import Tensor, gradcheck, nn, profile
 from tinygrad_np.errors import ShapeError
 
 
@@ -165,3 +165,34 @@ def test_multihead_attention_matches_loops(options, batch):
         own = np.take(found.data, n, axis) if batch else found.data
         np.testing.assert_allclose(own, out, rtol=1e-10)
         np.testing.assert_allclose(weights.data[n] if batch else weights.data, expected, rtol=1e-10)
+
+
+@each("options", [{}, {"is_causal": True}, {"key_padding_mask": True}])
+@each("batch_first", [True, False])
+def test_multihead_attention_is_the_same_without_weights(options, batch_first):
+    """Same output and gradients, also if one product projects query, key and value."""
+    layer = nn.MultiheadAttention(4, 2, dropout=0.5, batch_first=batch_first).astype(np.float64)
+    x = Tensor(normal(3, 3, 4), requires_grad=True)
+    if "key_padding_mask" in options:
+        options = {"key_padding_mask": np.tri(3, k=-1, dtype=bool)}
+    found = []
+    for need_weights in (True, False):
+        for others in ((x, x), (x * 1.0, x * 1.0)):
+            layer.generator = rng(3)
+            out, weights = layer(x, *others, need_weights=need_weights, **options)
+            assert (weights is not None) == need_weights
+            layer.zero_grad()
+            x.grad = None
+            (out * out).sum().backward()
+            grads = [parameter.grad.data for parameter in layer.parameters()]
+            found.append([out.data, x.grad.data, *grads])
+    for other in found[1:]:
+        for ours, theirs in zip(other, found[0], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_self_attention_projects_with_one_product():
+    layer, x = nn.MultiheadAttention(4, 2), Tensor.ones(3, 4)
+    with profile() as report:
+        layer(x, x, x, need_weights=False)
+    assert sum(row.calls for row in report.rows() if row.op == "linear") == 2

@@ -26,7 +26,8 @@ def with_fault(op, wrt, fault):
     def wrong(grad_out, *saved):
         return fault(right, grad_out, *saved)
 
-    return dataclasses.replace(op, vjps={**op.vjps, wrt: wrong}, backward=None, backward_flops=None)
+    vjps = {**op.vjps, wrt: wrong}
+    return dataclasses.replace(op, vjps=vjps, backward=None, backward_flops=None, selection=False)
 
 
 def with_kernel_fault(op, wrt, fault):

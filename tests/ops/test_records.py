@@ -115,9 +115,10 @@ def test_second_gradients_match_central_differences(op, sample):
 
 
 KERNELS = [op for op in OPS if op.backward]
+SELECTIONS = [op for op in OPS if op.selection]
 
 
-@for_each_sample(KERNELS)
+@for_each_sample(KERNELS + SELECTIONS)
 def test_kernels_match_vjps_or_definitions(op, sample):
     for dtype in (np.float64, np.float32):
         kernel_agrees_with_the_calculus(op, sample, dtype)
@@ -267,13 +268,17 @@ def test_fused_ops_match_their_definitions(op, sample):
 
 def test_only_these_ops_are_fused():
     expected = {
+        "attend",
         "batch_norm",
         "cofactors",
         "cross_entropy_rows",
         "gelu",
         "group_norm",
+        "gru",
         "layer_norm",
+        "lstm",
         "rms_norm",
+        "rnn",
         "sigmoid_gate",
     }
     assert {op.name for op in FUSED} == expected

@@ -457,7 +457,7 @@ def test_is_causal_matches_pytorch_without_a_mask():
 
 TRANSFORMER_OPTIONS = [
     {},
-    {"norm_first": True, "batch_first": True},
+    {"norm_first": True, "batch_first": True, "layer_norm_eps": 0.1},
     {"activation": "gelu", "layer_norm_eps": 0.01},
     {"bias": False, "batch_first": True},
 ]

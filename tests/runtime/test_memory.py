@@ -266,5 +266,8 @@ def test_is_shared_detects_every_kind_of_view():
     for view in (array, array[1:], array.reshape(2, 3).T, strided, strided[1:], memoryview(array)):
         assert memory.is_shared(array, np.asarray(view))
         assert memory.is_shared(np.asarray(view), array)
-    for other in (array.copy(), np.zeros(6)[1:], np.frombuffer(bytes(48))):
+    others = (array.copy(), np.zeros(6)[1:], np.frombuffer(bytes(48)))
+    for other in others:
         assert not memory.is_shared(array, other)
+    assert not memory.is_shared_with_any(array, others)
+    assert memory.is_shared_with_any(array, [*others, array[1:]])

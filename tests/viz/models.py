@@ -39,11 +39,11 @@ class Recurrent(nn.Module):
         self.cell = nn.LSTMCell(3, 5)
 
     def forward(self, x):
-        """Return the last hidden state."""
+        """Return the last state."""
         state = (Tensor.zeros(2, 5), Tensor.zeros(2, 5))
         for step in range(x.shape[1]):
             state = self.cell(x[:, step], state)
-        return state[0]
+        return state
 
 
 class Shared(nn.Module):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tools import each, normal
+from tests.tools import each, leaf, normal
 from tinygrad_np import Tensor, checkpoint, enable_grad, nn, no_grad, op, ops
 from tinygrad_np.autograd.backward import gradient
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
@@ -676,6 +676,17 @@ def test_local_derivatives_of_scalars():
     expected = [-3.0, 2.0, power, 2 * power, None, 2.0, 2.0, 1.0, 1.0, None]
     assert [None if d is None else pytest.approx(d) for d in found] == expected
     assert trace("draw", (a * b).sum(), derivatives=False).edges[0].derivative is None
+
+
+def test_each_use_of_a_selected_tensor_has_its_own_gradient():
+    """A backward pass adds the gradients of x[0] and x[1:] in place; a trace shows them apart."""
+    x = leaf(1.0, 2.0, 3.0)
+    graph = trace("draw", x[0] * 2 + x[1:].sum(), backward=True, derivatives=True)
+    received = [e.grad.tolist() for e in graph.edges if e.grad is not None and e.grad.shape == (3,)]
+    assert sorted(received) == [[0.0, 1.0, 1.0], [2.0, 0.0, 0.0]]
+    single = leaf([2.0])
+    graph = trace("draw", single[...] * 3, derivatives=True)
+    assert graph.edges[0].derivative == 1.0
 
 
 def hvp(x, direction):

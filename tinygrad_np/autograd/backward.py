@@ -238,6 +238,34 @@ class Walk:
             grads[edge] = np.add(total, grad, out=out)
             self.owned.add(edge)
 
+    def add_selected(self, node: Node, grad_out: Grad) -> Grads:
+        """Add the gradient of a selection in place to the total of its input; return ()."""
+        edge: Any = node.edges[0]
+        is_first = edge not in self.grads
+        if is_first:
+            self.receive(edge, memory.empty(edge.shape, edge.dtype))
+            self.owned.add(edge)
+        elif edge not in self.owned or self.grads[edge].dtype.char == "e":
+            self.receive(edge, 0)  # makes the total a copy that this walk owns; widens float16
+        total = self.grads[edge]
+
+        def call() -> Sequence[Grad]:
+            part = node.op.forward(total, **node.options)
+            checks.check_selection(node.op, part, total)
+            if not is_first:
+                part += grad_out
+                return [grad_out]
+            if part.size < total.size:
+                total.fill(0)
+            part[...] = grad_out
+            return [grad_out]
+
+        if self.is_observed:
+            run_observed("on_gradient", node, -1, grad_out, call=call)
+        else:
+            call()
+        return ()
+
     def run_hooks(self, holder: Edge, grad: Grad) -> Grad:
         """Pass a gradient through the hooks of a leaf or node."""
         self.owned.discard(holder)  # a hook may keep a reference to the gradient
@@ -333,8 +361,10 @@ def sweep_of(scope: Scope | None) -> int:
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     """Compute the gradients of a node's inputs and pass them to `walk.receive`.
 
-    Without `create_graph`, the plan's kernel runs, if any. Otherwise the VJPs run or, if the op has
-    none, its definition. The loop over VJPs is inlined, which saves a call per node.
+    Without `create_graph`, the plan's kernel runs, if any; that of a selection is
+    `Walk.add_selected`.
+    Otherwise the VJPs run or, if the op has none, its definition. The loop over VJPs is inlined,
+    which saves a call per node.
     """
     plan, edges, needed = node.plan, node.edges, walk.needed
     values: Any = node.saved
@@ -346,10 +376,14 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
         if version[0] > node.order:  # inlined: saves a call per node
             checks.check_usable(node)
     if walk.create_graph or not plan.is_plain:
-        uses_kernel = plan.backward is not None and not walk.create_graph
+        uses_kernel = plan.has_kernel and not walk.create_graph
         if uses_kernel or not plan.vjps:
             try:
-                grads = (kernel_grads if uses_kernel else definition_grads)(node, grad_out, walk)
+                if uses_kernel and plan.op.selection:
+                    grads = walk.add_selected(node, grad_out)
+                else:
+                    compute = kernel_grads if uses_kernel else definition_grads
+                    grads = compute(node, grad_out, walk)
             except Exception as error:
                 _annotate(error, node, "the backward kernel" if uses_kernel else "", walk)
                 raise
@@ -422,19 +456,22 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     made = (
         run_observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
     )
-    held = [value for value in saved if isinstance(value, np.ndarray)]
-    held += [] if overwrite else [grad_out]
+    held = [value for value in saved if isinstance(value, _ndarray)]
+    if not overwrite:
+        held.append(grad_out)
     grads = []
     for position, is_wanted in enumerate(wanted):
         if is_wanted:
             edge: Any = edges[position]
             grad = made[position]
-            if isinstance(grad, np.ndarray):
+            if isinstance(grad, _ndarray):
                 # Gradients are summed in place, which must not change other arrays.
-                if not grad.flags.writeable or any(memory.is_shared(grad, x) for x in held):
+                if not grad.flags.writeable or memory.is_shared_with_any(grad, held):
                     grad = grad.copy()
                 held.append(grad)
-            grads.append((edge, unbroadcast(grad, node, position, walk)))
+            if type(grad) is not _ndarray or grad.shape != edge.shape or grad.dtype != edge.dtype:
+                grad = unbroadcast(grad, node, position, walk)
+            grads.append((edge, grad))
             if edge not in walk.grads:
                 walk.owned.add(edge)
     return grads

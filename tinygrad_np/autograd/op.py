@@ -119,6 +119,13 @@ class Op:
     view: bool = False
     """Whether the output may share memory with the first input."""
 
+    selection: bool = False
+    """Whether the output is always a view of distinct entries of the only input, as in x[:, t].
+
+    An ordinary backward pass then adds `grad_out` in place to the same view of the input's total
+    gradient. A loop over all x[:, t] takes linear time; summing arrays of the size of x, one per
+    step, would take quadratic time. Gradients with `create_graph` use `vjps`."""
+
     floating: bool = False
     """Whether integer and bool inputs are converted to float32."""
 
@@ -252,7 +259,9 @@ class SavePlan:
         """Names that the gradient functions can request, in the order of `backward.values_of`."""
         self.vjps = [self._gradient(position, vjp) for position, vjp in vjps.items()]
         self.backward = None if kernel is None else self._gradient(-1, kernel)
-        self.is_plain = self.names_only_saved and kernel is None and bool(vjps)
+        self.has_kernel = kernel is not None or op.selection
+        """Whether first-order gradients do not come from VJPs or a definition."""
+        self.is_plain = self.names_only_saved and not self.has_kernel and bool(vjps)
         """Whether first-order gradients come from VJPs that request only saved values."""
 
     def _gradient(self, position: int, function: Function) -> GradFunction:

@@ -148,25 +148,34 @@ class MultiheadAttention(Layer):
         for x in (query, key, value):
             self.check_dtype(x, self.out_proj.weight)
         is_batched = query.ndim == 3
-        if not is_batched:
-            query, key, value = (x.reshape(1, *x.shape) for x in (query, key, value))
-        elif not self.batch_first:
-            query, key, value = (x.transpose(0, 1) for x in (query, key, value))
+        if not is_batched or not self.batch_first:
+            # Views of the same input stay the same tensor, for `_project`.
+            views = {id(x): self._batch_first(x) for x in (query, key, value)}
+            query, key, value = (views[id(x)] for x in (query, key, value))
         batch, length, _ = query.shape  # N, L, E
         scores_shape = (batch, self.num_heads, length, key.shape[1])
-        if attn_mask is None and is_causal:
-            attn_mask = ~np.tri(length, key.shape[1], dtype=bool)
+        is_causal = is_causal and attn_mask is None
+        if is_causal and (need_weights or key_padding_mask is not None):
+            attn_mask, is_causal = ~np.tri(length, key.shape[1], dtype=bool), False
         mask = self._join_masks(key_padding_mask, attn_mask, scores_shape, query.dtype)
         heads = self._project(query, key, value)
-        weights = ops.attention_weights(heads[0], heads[1], mask)  # N, heads, L, S
-        weights = weights.dropout(self.dropout, self.training, self.generator)
-        joined = (weights @ heads[2]).transpose(1, 2).reshape(batch, length, self.embed_dim)
+        dropout_p = self.dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            weights = ops.attention_weights(heads[0], heads[1], mask)  # N, heads, L, S
+            weights = weights.dropout(dropout_p, generator=self.generator)
+            attended = weights @ heads[2]
+        else:
+            attended = heads[0].scaled_dot_product_attention(
+                *heads[1:], mask, dropout_p, is_causal, generator=self.generator
+            )
+        joined = attended.transpose(1, 2).reshape(batch, length, self.embed_dim)
         out = self.out_proj(joined)
         if not is_batched:
             out = out.reshape(length, self.embed_dim)
         elif not self.batch_first:
             out = out.transpose(0, 1)
-        if not need_weights:
+        if weights is None:
             return out, None
         if average_attn_weights:
             weights = weights.mean(1)
@@ -190,21 +199,27 @@ class MultiheadAttention(Layer):
                 f"{sizes[2]}), or all without N, got query {query}, key {key} and value {value}."
             )
 
+    def _batch_first(self, x: Tensor) -> Tensor:
+        """Return x as (N, L, embed_dim)."""
+        return x.transpose(0, 1) if x.ndim == 3 else x.reshape(1, *x.shape)
+
     def _project(self, *inputs: Tensor) -> list[Tensor]:
         """Return query, key and value by head, each of shape (N, heads, L, embed_dim / heads)."""
         size = self.embed_dim
-        found = []
-        for part, x in enumerate(inputs):
-            rows = slice(part * size, (part + 1) * size)
-            if self.kdim == self.vdim == size:
-                weight: Tensor = self.in_proj_weight[rows]
-            else:
-                weight = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[part]
-            bias = None if self.in_proj_bias is None else self.in_proj_bias[rows]
-            y = x.linear(weight, bias)
-            y = y.reshape(*y.shape[:2], self.num_heads, size // self.num_heads)
-            found.append(y.transpose(1, 2))
-        return found
+        is_stacked = self.kdim == self.vdim == size
+        query, key, value = inputs
+        if is_stacked and query is key is value:  # one product instead of three
+            projected = list(query.linear(self.in_proj_weight, self.in_proj_bias).chunk(3, -1))
+        else:
+            weights = (
+                self.in_proj_weight.chunk(3)
+                if is_stacked
+                else (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+            )
+            biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+            projected = list(map(Tensor.linear, inputs, weights, biases))
+        shape = (self.num_heads, size // self.num_heads)
+        return [y.reshape(*y.shape[:2], *shape).transpose(1, 2) for y in projected]
 
     def _join_masks(self, key_padding_mask: Any, attn_mask: Any, scores: Shape, dtype: Any) -> Any:
         """Return the sum of the masks, to add to scores of shape (N, heads, L, S), or None."""

@@ -804,11 +804,17 @@ def _is_result(value: Any) -> bool:
     return isinstance(value, Tensor) and not value.was_leaf()
 
 
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+
+
 def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
     """Yield named values, with lists, tuples and dicts replaced by their entries."""
     waiting = items[::-1]
     while waiting:
         name, value = waiting.pop()
+        if not isinstance(value, _CONTAINERS):  # most attributes: one check is enough
+            yield name, value
+            continue
         if isinstance(value, list | tuple):
             value = dict(enumerate(value))
         if isinstance(value, dict):

@@ -15,10 +15,12 @@ from tinygrad_np.typing import Shape
 
 Generator = np.random.Generator | None
 State = tuple[Tensor, ...]
+Parameters = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
+"""weight_ih, weight_hh, bias_ih and bias_hh."""
 
 
 class _Recurrence(Layer):
-    """Base class of cells and layers: their sizes, their state and one time step."""
+    """Base class of cells and layers: their sizes, their state and the op that they call."""
 
     _gates: ClassVar[int]
     """Number of blocks of `hidden_size` rows in each weight."""
@@ -27,8 +29,11 @@ class _Recurrence(Layer):
     input_size: int
     hidden_size: int
 
-    def _step(self, from_x: Tensor, from_h: Tensor, state: State) -> State:
-        """Return the state after a step, given the projections of the input and of h."""
+    def _apply(self, x: Tensor, state: State, parameters: Parameters, reverse: bool) -> Tensor:
+        """Return the states of all steps: (L, N, H), or (2, L, N, H) if there are two parts.
+
+        For one step x (N, input_size), there is no axis L.
+        """
         raise NotImplementedError
 
     def _read_state(self, state: Any, shape: Shape, x: Tensor, weight: Parameter) -> State:
@@ -53,8 +58,8 @@ class _Recurrence(Layer):
         return tuple(part if isinstance(part, Tensor) else Tensor(part) for part in parts)
 
 
-class _ElmanStep(_Recurrence):
-    """The step of RNN and RNNCell."""
+class _Elman(_Recurrence):
+    """The op of RNN and RNNCell."""
 
     _gates = 1
     nonlinearity: str
@@ -67,35 +72,28 @@ class _ElmanStep(_Recurrence):
             )
         self.nonlinearity = nonlinearity
 
-    def _step(self, from_x: Tensor, from_h: Tensor, state: State) -> State:
-        total = from_x + from_h
-        return (total.tanh() if self.nonlinearity == "tanh" else total.relu(),)
+    def _apply(self, x: Tensor, state: State, parameters: Parameters, reverse: bool) -> Tensor:
+        relu = self.nonlinearity == "relu"
+        return ops.rnn(x, *state, *parameters, relu=relu, reverse=reverse)
 
 
-class _LSTMStep(_Recurrence):
-    """The step of LSTM and LSTMCell."""
+class _LSTM(_Recurrence):
+    """The op of LSTM and LSTMCell."""
 
     _gates = 4
     _parts = 2
 
-    def _step(self, from_x: Tensor, from_h: Tensor, state: State) -> State:
-        gates, size = from_x + from_h, self.hidden_size
-        i, f, g, o = (gates[..., k * size : (k + 1) * size] for k in range(4))
-        c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
+    def _apply(self, x: Tensor, state: State, parameters: Parameters, reverse: bool) -> Tensor:
+        return ops.lstm(x, *state, *parameters, reverse=reverse)
 
 
-class _GRUStep(_Recurrence):
-    """The step of GRU and GRUCell."""
+class _GRU(_Recurrence):
+    """The op of GRU and GRUCell."""
 
     _gates = 3
 
-    def _step(self, from_x: Tensor, from_h: Tensor, state: State) -> State:
-        size, (h,) = self.hidden_size, state
-        gates = (from_x[..., : 2 * size] + from_h[..., : 2 * size]).sigmoid()
-        r, z = gates[..., :size], gates[..., size:]
-        n = (from_x[..., 2 * size :] + r * from_h[..., 2 * size :]).tanh()
-        return (n + z * (h - n),)
+    def _apply(self, x: Tensor, state: State, parameters: Parameters, reverse: bool) -> Tensor:
+        return ops.gru(x, *state, *parameters, reverse=reverse)
 
 
 class _Cell(_Recurrence):
@@ -123,15 +121,20 @@ class _Cell(_Recurrence):
         self.check_dtype(x, self.weight_ih)
         shape = (*x.shape[:-1], self.hidden_size)
         state = self._read_state(state, shape, x, self.weight_ih)
-        from_x = x.linear(self.weight_ih, self.bias_ih)
-        return self._step(from_x, state[0].linear(self.weight_hh, self.bias_hh), state)
+        parameters = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        if x.ndim == 2:
+            states = self._apply(x, state, parameters, False)
+        else:
+            batch = tuple(part.unsqueeze(0) for part in state)
+            states = self._apply(x.unsqueeze(0), batch, parameters, False).squeeze(-2)
+        return (states,) if self._parts == 1 else (states[0], states[1])
 
     def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.input_size}, {self.hidden_size}{bias_note(self.bias_ih)}"
 
 
-class RNNCell(_ElmanStep, _Cell):
+class RNNCell(_Elman, _Cell):
     """One time step of a simple recurrent network (Elman 1990).
 
         h' = tanh(x @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh)
@@ -180,7 +183,7 @@ class RNNCell(_ElmanStep, _Cell):
         return super().extra_repr() + options_note(self, nonlinearity="tanh")
 
 
-class LSTMCell(_LSTMStep, _Cell):
+class LSTMCell(_LSTM, _Cell):
     """One time step of an LSTM (long short-term memory; Hochreiter and Schmidhuber 1997).
 
     With gates = x @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh, split into i, f, g and o:
@@ -222,7 +225,7 @@ class LSTMCell(_LSTMStep, _Cell):
         return h, c
 
 
-class GRUCell(_GRUStep, _Cell):
+class GRUCell(_GRU, _Cell):
     """One time step of a GRU (gated recurrent unit; Cho et al. 2014).
 
     With a = x @ weight_ih.T + bias_ih and b = h @ weight_hh.T + bias_hh, each split into the parts
@@ -337,6 +340,8 @@ class _Stack(_Recurrence):
         initial = self._read_state(state, shape, x, self.weight_ih_l0)
         if steps:
             x = x.transpose(0, 1)
+        if not is_batched:
+            x, initial = x.unsqueeze(1), tuple(part.unsqueeze(1) for part in initial)
         finals: list[State] = []
         for layer in range(self.num_layers):
             if layer:
@@ -349,19 +354,20 @@ class _Stack(_Recurrence):
                 finals.append(final)
             x = ops.cat(*outputs, dim=-1) if self.bidirectional else outputs[0]
         last = tuple(ops.stack(*parts) for parts in zip(*finals, strict=True))
+        if not is_batched:
+            return x.squeeze(1), tuple(part.squeeze(1) for part in last)
         return x.transpose(0, 1) if steps else x, last
 
     def _run(self, x: Tensor, suffix: str, state: State) -> tuple[Tensor, State]:
-        """Return the outputs (L, ..., hidden_size) of one layer and direction, and its state."""
+        """Return the outputs (L, N, hidden_size) of one layer and direction, and its state."""
         weight_ih, weight_hh = (getattr(self, f"weight_{kind}_{suffix}") for kind in ("ih", "hh"))
         bias_ih, bias_hh = (getattr(self, f"bias_{kind}_{suffix}", None) for kind in ("ih", "hh"))
-        from_x = x.linear(weight_ih, bias_ih)  # the input projections of all steps at once
-        direction = -1 if suffix.endswith("_reverse") else 1
-        outputs = []
-        for step in range(x.shape[0])[::direction]:
-            state = self._step(from_x[step], state[0].linear(weight_hh, bias_hh), state)
-            outputs.append(state[0])
-        return ops.stack(*outputs[::direction]), state
+        reverse = suffix.endswith("_reverse")
+        states = self._apply(x, state, (weight_ih, weight_hh, bias_ih, bias_hh), reverse)
+        last = 0 if reverse else -1
+        if self._parts == 1:
+            return states, (states[last],)
+        return states[0], (states[0, last], states[1, last])
 
     def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
@@ -370,7 +376,7 @@ class _Stack(_Recurrence):
         )
 
 
-class RNN(_ElmanStep, _Stack):
+class RNN(_Elman, _Stack):
     """Simple recurrent network over sequences (Elman 1990).
 
     Each layer computes, for each step t of its input x,
@@ -448,7 +454,7 @@ class RNN(_ElmanStep, _Stack):
         return super().extra_repr() + options_note(self, nonlinearity="tanh")
 
 
-class LSTM(_LSTMStep, _Stack):
+class LSTM(_LSTM, _Stack):
     """LSTM over sequences (long short-term memory; Hochreiter and Schmidhuber 1997).
 
     Each layer applies the step of `LSTMCell` along its input. Arguments, parameter names, shapes
@@ -469,7 +475,7 @@ class LSTM(_LSTMStep, _Stack):
         return output, (h, c)
 
 
-class GRU(_GRUStep, _Stack):
+class GRU(_GRU, _Stack):
     """GRU over sequences (gated recurrent unit; Cho et al. 2014).
 
     Each layer applies the step of `GRUCell`, with PyTorch's reset gate, along its input. Arguments,

@@ -10,7 +10,8 @@ from tinygrad_np.autograd.dispatch import Primitive as _Primitive
 from tinygrad_np.autograd.primitives import cast, expand, sum_to
 from tinygrad_np.ops import (
     activations, assignment, attention, contractions, conv, elementwise, factorizations, functions,
-    indexing, linalg, losses, norms, order, pool, reduce, resize, scan, scattering, shape,
+    indexing, linalg, losses, norms, order, pool, recurrent, reduce, resize, scan, scattering,
+    shape,
 )
 from tinygrad_np.ops.activations import (
     celu, dropout, dropout_with_mask, elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu,
@@ -18,7 +19,7 @@ from tinygrad_np.ops.activations import (
     softmin, softplus, softsign,
 )
 from tinygrad_np.ops.assignment import assign, setitem
-from tinygrad_np.ops.attention import attention_weights, scaled_dot_product_attention
+from tinygrad_np.ops.attention import attend, attention_weights, scaled_dot_product_attention
 from tinygrad_np.ops.contractions import contract, einsum
 from tinygrad_np.ops.conv import (
     channel_sum, conv2d, conv2d_input_grad, conv2d_weight_grad, conv_transpose2d,
@@ -62,6 +63,7 @@ from tinygrad_np.ops.pool import (
     max_pool_grad, max_pool_indices, max_unpool2d,
 )
 from tinygrad_np.ops.rearrange import rearrange
+from tinygrad_np.ops.recurrent import gru, lstm, rnn
 from tinygrad_np.ops.reduce import (
     all, allclose, any, argmax, argmin, center, logsumexp, max, mean, min, prod, std, std_mean,
     sum, var, var_mean,
@@ -83,44 +85,42 @@ __all__ = [
     "abs", "absolute_power", "acos", "acosh", "adaptive_avg_pool2d", "add", "add_along_axis",
     "addmm", "advanced_index", "all", "allclose", "any", "argcummax", "argcummin", "argmax",
     "argmedian", "argmin", "argsort", "asin", "asinh", "assign", "atan", "atan2", "atanh",
-    "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index", "batch_norm",
+    "attend", "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index", "batch_norm",
     "batched_matmul", "batchnorm", "binary_crossentropy", "binary_crossentropy_entries",
     "binary_crossentropy_logits", "binary_crossentropy_logits_entries", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor",
-    "bmm", "cast", "cat", "ceil", "celu", "center", "channel_moments", "channel_sum",
-    "cholesky", "chunk", "clip", "cofactors", "contract", "conv2d", "conv2d_input_grad",
-    "conv2d_weight_grad", "conv_transpose2d", "copysign", "cos", "cosh", "cosine_similarity",
-    "cross_entropy", "cross_entropy_rows", "cummax", "cummin", "cumprod", "cumsum", "det",
-    "diag", "diagonal", "diff", "div", "dot", "dropout", "dropout_with_mask", "einsum", "elu",
-    "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "floor",
-    "floor_div", "fmod", "gather", "ge", "gelu", "getitem", "group_norm", "gt", "hardsigmoid",
-    "hardswish", "hardtanh", "huber_loss", "index_add", "index_select", "interpolate", "inv",
-    "isclose", "isfinite", "isinf", "isnan", "keep_where", "kl_div", "l1_loss", "layer_norm",
-    "layernorm", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_odds",
-    "log_softmax",
-    "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max",
-    "max_pool", "max_pool2d", "max_pool_gather", "max_pool_grad", "max_pool_indices",
-    "max_unpool2d", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mish", "mm",
-    "mod", "movedim", "mse_loss", "mul", "nan_to_num", "ne", "neg", "nll_loss", "nonzero",
-    "norm", "normalize", "one_hot", "outer", "packed_qr", "packed_svd", "pad", "pad_constant",
-    "pairwise_distance", "permute", "pow", "power_log", "power_slope", "prod", "put_diagonal",
-    "qr", "quick_gelu", "rearrange", "reciprocal", "recurrence", "relu", "relu6", "repeat",
-    "repeat_interleave", "resample", "reshape", "rms_norm", "roll", "round", "rshift", "rsqrt",
-    "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "select",
-    "selu", "setitem", "shrink", "sigmoid", "sigmoid_gate", "sign", "sign_and_logdet",
-    "signed_power", "silu",
-    "sin", "sinh", "slogdet", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign",
-    "solve", "sort", "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze",
-    "stack", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table",
-    "take_along_axis", "tan", "tanh", "tile", "topk", "trace", "transpose", "tril",
-    "triplet_margin_loss", "triu", "trunc", "trunc_div", "unbind", "unflatten", "unfold",
-    "unsqueeze", "var", "var_mean", "view_as", "where",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "cast", "cat", "ceil", "celu", "center",
+    "channel_moments", "channel_sum", "cholesky", "chunk", "clip", "cofactors", "contract",
+    "conv2d", "conv2d_input_grad", "conv2d_weight_grad", "conv_transpose2d", "copysign", "cos",
+    "cosh", "cosine_similarity", "cross_entropy", "cross_entropy_rows", "cummax", "cummin",
+    "cumprod", "cumsum", "det", "diag", "diagonal", "diff", "div", "dot", "dropout",
+    "dropout_with_mask", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expand_as",
+    "expm1", "flatten", "flip", "floor", "floor_div", "fmod", "gather", "ge", "gelu", "getitem",
+    "group_norm", "gru", "gt", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "index_add",
+    "index_select", "interpolate", "inv", "isclose", "isfinite", "isinf", "isnan", "keep_where",
+    "kl_div", "l1_loss", "layer_norm", "layernorm", "le", "leaky_relu", "lerp", "linear", "log",
+    "log1p", "log2", "log10", "log_odds", "log_softmax", "logaddexp", "logcumsumexp", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp", "lshift", "lstm", "lt",
+    "masked_fill", "masked_select", "matmul", "max", "max_pool", "max_pool2d", "max_pool_gather",
+    "max_pool_grad", "max_pool_indices", "max_unpool2d", "maximum", "mean", "median", "meshgrid",
+    "min", "minimum", "mish", "mm", "mod", "movedim", "mse_loss", "mul", "nan_to_num", "ne", "neg",
+    "nll_loss", "nonzero", "norm", "normalize", "one_hot", "outer", "packed_qr", "packed_svd",
+    "pad", "pad_constant", "pairwise_distance", "permute", "pow", "power_log", "power_slope",
+    "prod", "put_diagonal", "qr", "quick_gelu", "rearrange", "reciprocal", "recurrence", "relu",
+    "relu6", "repeat", "repeat_interleave", "resample", "reshape", "rms_norm", "rnn", "roll",
+    "round", "rshift", "rsqrt", "scaled_dot_product_attention", "scatter", "scatter_add",
+    "scatter_reduce", "select", "selu", "setitem", "shrink", "sigmoid", "sigmoid_gate", "sign",
+    "sign_and_logdet", "signed_power", "silu", "sin", "sinh", "slogdet", "smooth_l1_loss",
+    "softmax", "softmin", "softplus", "softsign", "solve", "sort",
+    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis", "tan", "tanh", "tile",
+    "topk", "trace", "transpose", "tril", "triplet_margin_loss", "triu", "trunc", "trunc_div",
+    "unbind", "unflatten", "unfold", "unsqueeze", "var", "var_mean", "view_as", "where",
 ]
 
 _families = (
     elementwise, functions, activations, reduce, scan, order, shape, indexing, assignment,
     scattering, linalg, contractions, factorizations, conv, pool, resize, attention, losses, norms,
+    recurrent,
 )
 
 table: dict[str, _Primitive] = {

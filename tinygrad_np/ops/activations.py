@@ -10,8 +10,8 @@ from tinygrad_np import random
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
-from tinygrad_np.checks import check_dtype
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.checks import check_dtype, is_real
+from tinygrad_np.errors import ArgumentError, DtypeError
 from tinygrad_np.kernels import activations as activation_kernels
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.kernels import losses as row_kernels
@@ -32,7 +32,7 @@ from tinygrad_np.ops.elementwise import (
 from tinygrad_np.ops.functions import erf, exp, expm1, logaddexp, sigmoid, tanh
 from tinygrad_np.ops.reduce import sum
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.typing import DType, Value
+from tinygrad_np.typing import DType, Shape, Value
 
 
 @op(
@@ -75,9 +75,15 @@ def _is_between(x: Value, low: float, high: float) -> Array:
 def hardtanh(x: Array, *, min_val: float = -1, max_val: float = 1) -> Array:
     """Clip x to the range from min_val to max_val, with gradient 0 at both bounds.
 
+    Raises:
+        DtypeError: if a bound is not a number.
+
     >>> Tensor([-2.0, 0.5]).hardtanh()
     Tensor([-1. ,  0.5])
     """
+    for name, bound in (("min_val", min_val), ("max_val", max_val)):
+        if not is_real(bound):
+            raise DtypeError(f"hardtanh: expected `{name}` to be a number, got {bound!r}.")
     bounds = np.result_type(x, min_val, max_val)
     if bounds.kind == "f" and x.dtype.kind != "f":
         x = x.astype(np.float32)
@@ -325,13 +331,23 @@ def dropout(
     >>> Tensor([1.0, 2.0]).dropout(0.5, training=False)
     Tensor([1., 2.])
     """
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: expected `p` to be a number from 0 to 1, got {p}.")
+    check_dropout(p)
     if not training or p == 0:
         return x
-    mask = random.resolve(generator).random(x.shape, np.float32) >= p
+    return dropout_with_mask(x, dropout_mask(x.shape, p, generator), float(p))
+
+
+def check_dropout(p: float) -> None:
+    """Raise ArgumentError unless p is a probability."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: expected `p` to be a number from 0 to 1, got {p}.")
+
+
+def dropout_mask(shape: Shape, p: float, generator: np.random.Generator | None) -> Array:
+    """Draw which entries dropout keeps."""
+    mask = random.resolve(generator).random(shape, np.float32) >= p
     mask.flags.writeable = False  # read-only arrays are saved without a copy
-    return dropout_with_mask(x, mask, float(p))
+    return mask
 
 
 # Softmax and its variants.

@@ -15,9 +15,10 @@ from tinygrad_np.errors import DtypeError, raise_translated
 from tinygrad_np.ops.elementwise import keep_where
 from tinygrad_np.ops.indexing import Key, as_numpy_key, basic_index, getitem, is_basic
 from tinygrad_np.ops.shape import reshape
+from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import run_observed, thread
-from tinygrad_np.typing import Shape, Value
+from tinygrad_np.typing import Shape, Value, Wanted
 
 
 def _value_vjp(grad_out: Value, key: Key, value_shape: Shape) -> Value:
@@ -37,9 +38,30 @@ def _is_last(shape: Shape, key: Key) -> Array:
     return np.asarray(writer[key] == order)
 
 
+def _assign_backward(
+    grad_out: Array, key: Key, value_shape: Shape, wanted: Wanted, overwrite: bool
+) -> list[Array | None]:
+    """Return grad_out with 0 at `key`, in place if allowed, and a copy of its old part at `key`.
+
+    The gradient of a loop over out[:, t] = h is then one array, not one per step.
+    """
+    x_grad = value_grad = None
+    if wanted[1]:
+        value_grad = np.array(_value_vjp(grad_out, key, value_shape))
+    if wanted[0]:
+        x_grad = grad_out
+        if not overwrite:
+            x_grad = memory.empty(grad_out.shape, grad_out.dtype, like=grad_out)
+            x_grad[...] = grad_out
+        x_grad[key] = 0
+    return [x_grad, value_grad]
+
+
 @op(
     "x with value at key",
     vjps={"x": lambda grad_out, key: assign(grad_out, 0.0, key=key), "value": _value_vjp},
+    backward=_assign_backward,
+    backward_flops=lambda grad_out: 0,
     flops=0,
 )
 def assign(x: Array, value: Array, *, key: Key) -> Array:

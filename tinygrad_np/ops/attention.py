@@ -1,44 +1,154 @@
-"""Scaled dot-product attention, composed of other ops."""
+"""Scaled dot-product attention."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_np.autograd.dispatch import V
+from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_np.ops.activations import dropout, softmax
+from tinygrad_np.kernels import attention as kernels
+from tinygrad_np.ops.activations import check_dropout, dropout_mask, dropout_with_mask, softmax
 from tinygrad_np.ops.elementwise import add, keep_where, mul, ne, where
 from tinygrad_np.ops.linalg import matmul
 from tinygrad_np.ops.reduce import max
 from tinygrad_np.ops.shape import repeat_interleave, transpose
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape, Value
 
 Generator = np.random.Generator | None
 
 
-def attention_weights(query: V, key: Value, mask: Any = None) -> V:
-    """Compute the attention weights softmax(query keyᵀ / √E + mask), of shape (..., L, S).
+def attention_weights(
+    query: V,
+    key: Value,
+    mask: Value | None = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+) -> V:
+    """Compute the attention weights softmax(scale query keyᵀ + mask), of shape (..., L, S).
 
-    `query` is (..., L, E) and `key` (..., S, E). A bool mask is True where a query may attend to a
-    key; a float mask is added to the scores. A query that may attend to no key gets weights of 0
-    and no gradient.
+    `query` is (..., L, E) and `key` (..., S, E); `scale` defaults to 1 / √E. A bool mask is True
+    where a query may attend to a key; a float mask is added to the scores. A query that may attend
+    to no key gets weights of 0 and no gradient.
 
     Raises:
         DtypeError: if `mask` is neither bool nor float.
         ShapeError: if the shapes of query, key or mask do not match.
     """
-    scale = 1 / math.sqrt(query.shape[-1] or 1)
-    scores = matmul(mul(query, scale), transpose(key, -2, -1))  # ..., L, S
+    scale = _usual_scale(query) if scale is None else scale
+    scores: Any = matmul(mul(query, scale), transpose(key, -2, -1))  # ..., L, S
     if mask is not None:
         _check_mask(mask, scores.shape)
         scores = where(mask, scores, -math.inf) if mask.dtype == bool else add(scores, mask)
-    if mask is None or not scores.shape[-1]:
+    if is_causal:
+        scores = where(np.tri(query.shape[-2], key.shape[-2], dtype=bool), scores, -math.inf)
+    if (mask is None and not is_causal) or not scores.shape[-1]:
         return softmax(scores)
     # The softmax of a row of -inf is nan: replace such rows before it and zero them after it.
     attending = ne(max(scores, axis=-1, keepdim=True), -math.inf)  # ..., L, 1
     return keep_where(softmax(keep_where(scores, attending)), attending)
+
+
+def _usual_scale(query: Value) -> float:
+    return 1 / math.sqrt(query.shape[-1] or 1)
+
+
+def _define_attend(
+    query: Value,
+    key: Value,
+    value: Value,
+    bias: Value | None = None,
+    allowed: Value | None = None,
+    kept: Value | None = None,
+    *,
+    scale: float,
+    is_causal: bool = False,
+    dropout_p: float = 0.0,
+) -> Value:
+    """Define `attend` in terms of other ops."""
+    mask = bias if allowed is None else allowed
+    weights = attention_weights(query, key, mask, scale, is_causal)
+    if kept is not None:
+        weights = dropout_with_mask(weights, kept, p=dropout_p)
+    return matmul(weights, value)
+
+
+def _attend_grads(
+    grad_out: Array,
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None,
+    allowed: Array | None,
+    kept: Array | None,
+    statistics: Array,
+    out: Array,
+    scale: float,
+    is_causal: bool,
+    dropout_p: float,
+    wanted: Sequence[bool],
+) -> list[Array | None]:
+    masks = kernels.Masks(bias, allowed, kept, dropout_p, is_causal)
+    return kernels.attention_grads(
+        grad_out, query, key, value, masks, scale, out, statistics, wanted
+    )
+
+
+def _count_scores(query: Array, key: Array, out: Array) -> int:
+    return math.prod(out.shape[:-2]) * query.shape[-2] * key.shape[-2]
+
+
+@op(
+    "softmax(scale query keyᵀ + bias) value",
+    definition=_define_attend,
+    differentiable=("query", "key", "value", "bias"),
+    backward=_attend_grads,
+    caches=("statistics",),
+    floating=True,
+    flops=lambda query, key, value, out: (
+        query.size + (2 * (query.shape[-1] + value.shape[-1]) + 5) * _count_scores(query, key, out)
+    ),
+    backward_flops=lambda grad_out, query, key, value: (
+        (6 * query.shape[-1] + 4 * value.shape[-1] + 4) * _count_scores(query, key, grad_out)
+    ),
+)
+def attend(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None = None,
+    allowed: Array | None = None,
+    kept: Array | None = None,
+    *,
+    scale: float,
+    is_causal: bool = False,
+    dropout_p: float = 0.0,
+) -> tuple[Array, Array]:
+    """Compute attention for a query of (..., L, E), key of (..., S, E) and value of (..., S, D).
+
+    Args:
+        query: the queries.
+        key: the keys.
+        value: the values.
+        bias: numbers to add to the scores, of a shape that broadcasts to (..., L, S).
+        allowed: whether a query may attend to a key, likewise; cannot be combined with `bias`.
+        kept: which weights dropout keeps, likewise.
+        scale: factor for the scores.
+        is_causal: whether query i attends only to keys 0 to i.
+        dropout_p: probability with which `kept` was drawn.
+
+    Raises:
+        ArgumentError: if both `bias` and `allowed` are given.
+        ShapeError: if the shapes do not match.
+    """
+    _check_shapes(query.shape, key.shape, value.shape)
+    if bias is not None and allowed is not None:
+        raise ArgumentError("attend: expected either `bias` or `allowed`, got both.")
+    masks = kernels.Masks(bias, allowed, kept, dropout_p, is_causal)
+    return kernels.attention(query, key, value, masks, scale)
 
 
 def scaled_dot_product_attention(
@@ -93,15 +203,29 @@ def scaled_dot_product_attention(
     if enable_gqa:
         key = _repeat_heads(key, query.shape, "key")
         value = _repeat_heads(value, query.shape, "value")
-    if is_causal:
-        if attn_mask is not None:
-            raise ArgumentError(
-                "scaled_dot_product_attention: expected either `attn_mask` or is_causal=True, got "
-                "both. Try one mask that combines them."
-            )
-        attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
-    weights = dropout(attention_weights(query, key, attn_mask), dropout_p, generator=generator)
-    return matmul(weights, value)
+    if is_causal and attn_mask is not None:
+        raise ArgumentError(
+            "scaled_dot_product_attention: expected either `attn_mask` or is_causal=True, got "
+            "both. Try one mask that combines them."
+        )
+    shape = _scores_shape(query, key, value)
+    bias = allowed = None
+    if attn_mask is not None:
+        _check_mask(attn_mask, shape)
+        bias, allowed = (None, attn_mask) if attn_mask.dtype == bool else (attn_mask, None)
+    check_dropout(dropout_p)
+    kept = dropout_mask(shape, dropout_p, generator) if dropout_p else None
+    return attend(
+        query,
+        key,
+        value,
+        bias,
+        allowed,
+        kept,
+        scale=_usual_scale(query),
+        is_causal=is_causal,
+        dropout_p=float(dropout_p),
+    )
 
 
 def _repeat_heads(x: V, query_shape: Shape, name: str) -> V:
@@ -124,6 +248,19 @@ def _check_shapes(query: Shape, key: Shape, value: Shape) -> None:
             "scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value "
             f"(..., S, D), got {query}, {key} and {value}."
         )
+
+
+def _scores_shape(query: Value, key: Value, value: Value) -> Shape:
+    """Return the shape (..., L, S) of the scores."""
+    leads = [x.shape[:-2] for x in (query, key, value)]
+    try:
+        np.broadcast_shapes(*leads)
+    except ValueError:
+        raise ShapeError(
+            "scaled_dot_product_attention: expected query, key and value with leading axes that "
+            f"broadcast, got {query.shape}, {key.shape} and {value.shape}."
+        ) from None
+    return (*np.broadcast_shapes(*leads[:2]), query.shape[-2], key.shape[-2])
 
 
 def _check_mask(mask: Value, scores_shape: Shape) -> None:

@@ -23,6 +23,7 @@ Key = Any
     "x[key]",
     vjps={"x": lambda grad_out, key, x_shape: index_add(grad_out, key=key, shape=x_shape)},
     view=True,
+    selection=True,
 )
 def basic_index(x: Array, *, key: Key) -> Array:
     """Index with integers, slices, None and Ellipsis; return a view."""

@@ -61,11 +61,12 @@ def clip_grad_norm(
             "Use math.inf for the largest absolute entry."
         )
     named = _with_gradients("clip_grad_norm", parameters)
-    norms = [_norm(leaf.grad.data, norm_type) for _, leaf in named]
+    with np.errstate(over="ignore"):
+        norms = [_norm(leaf.grad.data, norm_type) for _, leaf in named]
     total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
     if error_if_nonfinite and not math.isfinite(total):
         pairs = zip(named, norms, strict=True)
-        bad = [name for (name, _), norm in pairs if not math.isfinite(norm)]
+        bad = [name_of(leaf, place) for (place, leaf), norm in pairs if not math.isfinite(norm)]
         raise GraphError(
             f"clip_grad_norm: expected a finite norm, got {total} from the gradients of "
             f"{', '.join(bad) or 'all parameters'}. Skip this step, or lower the learning rate."
@@ -110,24 +111,21 @@ def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
         leaf.grad = Tensor.from_numpy(clipped)
 
 
-def _with_gradients(kind: str, parameters: Iterable[Any]) -> list[tuple[str, Any]]:
-    """Return (name or position, parameter) for each parameter with a gradient, each once."""
+def _with_gradients(kind: str, parameters: Iterable[Any]) -> list[tuple[int, Any]]:
+    """Return (position, parameter) for each parameter with a gradient, each once."""
     entries = list_of([parameters] if isinstance(parameters, Tensor) else parameters, kind)
     leaves = {id(leaf): leaf for leaf in (leaf_of(entry, kind) for entry in entries)}
-    return [
-        (name_of(leaf, position), leaf)
-        for position, leaf in enumerate(leaves.values())
-        if leaf.grad is not None
-    ]
+    return [pair for pair in enumerate(leaves.values()) if pair[1].grad is not None]
 
 
 def _norm(grad: Array, order: float) -> float:
     """Return the norm of all entries, recomputed in float64 if it overflows float32."""
     if not grad.size:
         return 0.0  # the inf norm of an empty array raises in older versions of NumPy
-    flat = grad.astype(np.promote_types(grad.dtype, np.float32), copy=False).ravel()
-    with np.errstate(over="ignore"):
-        norm = euclidean_norm(flat) if order == 2 else float(np.linalg.norm(flat, order))
+    flat = grad.reshape(-1)
+    if grad.dtype == np.float16:
+        flat = flat.astype(np.float32)
+    norm = euclidean_norm(flat) if order == 2 else float(np.linalg.norm(flat, order))
     return norm if math.isfinite(norm) else float(np.linalg.norm(flat.astype(np.float64), order))
 
 

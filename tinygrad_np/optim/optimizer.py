@@ -204,16 +204,16 @@ class Optimizer:
         for position, parameter in enumerate(self._parameters()):
             if not parameter.requires_grad:
                 continue
-            name, grad = name_of(parameter, position), parameter.grad
-            if grad is None:
-                missing.append((name, parameter))
+            if parameter.grad is None:
+                missing.append((name_of(parameter, position), parameter))
                 continue
             has_gradients = True
-            if grad.shape != parameter.shape or grad.dtype != parameter.dtype:
+            weight, grad = parameter.data, parameter.grad.data
+            if grad.shape != weight.shape or grad.dtype != weight.dtype:
                 raise ShapeError(
-                    f"{self._kind}.step: expected the gradient of parameter {name!r} to have shape "
-                    f"{parameter.shape} and dtype {parameter.dtype}, got {grad.shape} and "
-                    f"{grad.dtype}."
+                    f"{self._kind}.step: expected the gradient of parameter "
+                    f"{name_of(parameter, position)!r} to have shape {weight.shape} and dtype "
+                    f"{weight.dtype}, got {grad.shape} and {grad.dtype}."
                 )
         if missing and not has_gradients:
             name, parameter = missing[0]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.kernels.elementwise import binary
 from tinygrad_np.optim.formulas import add_decay
 from tinygrad_np.optim.optimizer import Optimizer
-from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
 
@@ -60,7 +60,6 @@ class SGD(Optimizer):
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
         grad = add_decay(weight, grad, group["weight_decay"])
-        scratch = memory.empty(weight.shape, weight.dtype)
         direction = grad
         if group["momentum"]:
             velocity = state.get("momentum_buffer")
@@ -68,12 +67,10 @@ class SGD(Optimizer):
                 velocity = state["momentum_buffer"] = grad.copy()
             else:
                 velocity *= group["momentum"]
-                if group["dampening"]:
-                    grad = np.multiply(grad, 1 - group["dampening"], out=scratch)
-                velocity += grad
+                factor = 1 - group["dampening"]
+                velocity += grad if factor == 1 else binary(np.multiply, grad, factor)
             direction = velocity
             if group["nesterov"]:
-                np.multiply(velocity, group["momentum"], out=scratch)
-                direction = grad + scratch
-        np.multiply(direction, group["lr"], out=scratch)
-        weight -= scratch
+                direction = binary(np.multiply, velocity, group["momentum"])
+                direction += grad
+        weight -= binary(np.multiply, direction, group["lr"])

@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,11 @@ def is_shared(array: Array, other: Array) -> bool:
         # own their memory: some views, for example those of as_strided, have a base that does not.
         return owner is array
     return np.may_share_memory(array, other)
+
+
+def is_shared_with_any(array: Array, others: Iterable[Array]) -> bool:
+    """Return whether writing to `array` may change one of `others`."""
+    for other in others:  # noqa: SIM110 - any() with a generator takes twice the time
+        if is_shared(array, other):
+            return True
+    return False

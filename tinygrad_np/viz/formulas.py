@@ -116,6 +116,10 @@ def _text(value: Any) -> str:
 # Gradients. Rules that call private helpers are written out here.
 
 _BY_CHANNEL = "over all axes except the channel axis"
+_OF_SCORES = (
+    "where dS = P * (dP - Σ P * dP), P = softmax(scale * query @ keyᵀ + bias) and "
+    "dP = grad_out @ valueᵀ"
+)
 _RULES: Mapping[str, Mapping[str, str]] = {
     **{
         name: {"x": "0, since out is piecewise constant"}
@@ -234,6 +238,12 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "x": "grad_out * (sigmoid(x) - target)",
         "target": "-grad_out * x",
     },
+    "attend": {
+        "query": f"scale * dS @ key, {_OF_SCORES}",
+        "key": f"scale * dSᵀ @ query, {_OF_SCORES}",
+        "value": "Pᵀ @ grad_out, where P = softmax(scale * query @ keyᵀ + bias)",
+        "bias": f"dS, {_OF_SCORES}",
+    },
     "channel_moments": {"x": "(grad_out[0] + 2 * (x - out[0]) * grad_out[1]) / n"},
     "batch_norm": {
         "x": "weight / std * (grad_out - mean(grad_out) - z * mean(grad_out * z)), "
@@ -257,6 +267,14 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "x": "(g - z * mean(g * z)) / root, where g = grad_out * weight, z = x / root and "
         "root = √(mean x² + eps)",
         "weight": "Σ grad_out * x / √(mean x² + eps) over all but the last axis",
+    },
+    **{
+        name: dict.fromkeys(inputs.split(), "found by backpropagation through time")
+        for name, inputs in {
+            "lstm": "x h c weight_ih weight_hh bias_ih bias_hh",
+            "gru": "x h weight_ih weight_hh bias_ih bias_hh",
+            "rnn": "x h weight_ih weight_hh bias_ih bias_hh",
+        }.items()
     },
     "checkpointed_call": {"xs": "found by running the function again"},
 }

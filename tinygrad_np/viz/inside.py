@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 
-from tinygrad_np import nn
+from tinygrad_np import nn, ops
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.checks import check_integer, kind_of
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
@@ -190,13 +190,21 @@ def layer_outputs(
 
 
 class _Softmaxes(Observer):
-    """Collect the outputs of every softmax over the last of at least three axes."""
+    """Collect the outputs of every softmax over the last of at least three axes.
+
+    The op `attend` includes such a softmax.
+    """
 
     def __init__(self) -> None:
         self.found: dict[str, Array] = {}
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         out = call()
+        if op.name == "attend":
+            query, key, _, bias, allowed, _ = arrays
+            mask = bias if allowed is None else allowed
+            # Compute the weights again, with a softmax that this observer collects.
+            ops.attention_weights(query, key, mask, options["scale"], options["is_causal"])
         array: Any = out
         is_softmax = op.name == "softmax" and isinstance(array, np.ndarray) and array.ndim >= 3
         if is_softmax and options.get("axis", -1) in (-1, array.ndim - 1):

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from tinygrad_np import errors, ops
-from tinygrad_np.autograd.backward import Walk, propagate, sweep_of
+from tinygrad_np.autograd.backward import Grads, Walk, propagate, sweep_of, values_of
 from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.autograd.tape import Edge, Node, Variable, clock, last_overwrite
@@ -1095,6 +1095,14 @@ class _GradientWalk(Walk):
                 break
         if not self.is_local:
             super().receive(edge, grad)
+
+    def add_selected(self, node: Node, grad_out: Any) -> Grads:
+        """Return the gradient of the input of a selection as a whole array, to be noted."""
+        _, vjp, pick = node.plan.vjps[0]
+        saved: Any = node.saved
+        arguments = pick(values_of(node, saved)) if pick else saved
+        edge: Any = node.edges[0]
+        return [(edge, vjp(grad_out, *arguments))]
 
 
 def _edges(step: _Step) -> list[Edge]:

@@ -75,6 +75,11 @@ TABLE: Table = {
     "lshift": lambda generator: _whole(generator)[:-1],
     "rshift": lambda generator: _whole(generator)[:-1],
     "bitwise_not": lambda generator: [Sample(sample.inputs[:1]) for sample in _whole(generator)],
+    "hardtanh": lambda generator: [
+        Sample((2 * normal(generator, *shape),), options)
+        for shape in [(), (3,), (2, 3), (0, 3), (200, 60)]
+        for options in ({}, {"min_val": -0.3, "max_val": 2.5})
+    ],
     "isclose": _closeness,
     "isinf": lambda generator: [
         Sample((np.array([1.0, np.inf, -np.inf, np.nan]),), options)
@@ -125,6 +130,13 @@ BAD: Bads = {
             lambda: T.ones(2).fmod(T.ones(3)),
             ShapeError,
             "fmod: expected shapes that broadcast ... got (2,) float32",
+        )
+    ],
+    "hardtanh": [
+        (
+            lambda: T.ones(2).hardtanh(-1, T.ones(3)),
+            DtypeError,
+            "hardtanh: expected `max_val` to be a number, got Tensor",
         )
     ],
     "isclose": [
