@@ -164,6 +164,23 @@ def test_last_axis_norms_match_their_formulas():
     np.testing.assert_allclose(layer(Tensor(x)).data, expected, rtol=1e-12)
 
 
+@each(
+    "function,shape,name",
+    [
+        (nn.LayerNorm(4), (3, 4), "layer_norm"),
+        (nn.RMSNorm(4), (3, 4), "rms_norm"),
+        (nn.GroupNorm(2, 4), (3, 4, 2, 2), "group_norm"),
+        (nn.InstanceNorm2d(4), (3, 4, 2, 2), "group_norm"),
+        (lambda x: x.layernorm(), (3, 4), "layer_norm"),
+    ],
+)
+def test_norms_record_one_node(function, shape, name):
+    x = leaf(normal(*shape).astype(np.float32))
+    node = function(x).node
+    assert node.op.name == name
+    assert node.edges[0] is x
+
+
 # Large means and large entries, compared with float64.
 
 NORMS = [

@@ -1,4 +1,4 @@
-"""Batch normalization as one op: given moments, accuracy, memory orders, threads."""
+"""Normalization as one op: given moments, accuracy, memory orders, threads."""
 
 import numpy as np
 import pytest
@@ -185,6 +185,124 @@ def test_definition_in_float16_matches_float32():
     for found, expected in zip(first, second, strict=True):
         assert found.dtype == np.float16
         np.testing.assert_allclose(found.data, expected.data, atol=0.02)
+
+
+# Layer, RMS and group normalization.
+
+
+def gradients(function, *arrays, upstream):
+    """Return the output of a function and the gradients for all inputs."""
+    inputs = [leaf(array) for array in arrays]
+    out = function(*inputs)
+    return [out.data, *[grad.data for grad in out.gradient(*inputs, gradient=upstream)]]
+
+
+def batch_last(x):
+    """Return x stored with the batch last."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0)
+
+
+FUSED = {
+    "layer_norm": (lambda x, w, b: ops.layer_norm(x, w, b, eps=1e-5), (700, 6), 6),
+    "layer_norm, long rows": (lambda x, w, b: ops.layer_norm(x, w, b, eps=1e-5), (3, 9000), 9000),
+    "rms_norm": (lambda x, w, _: ops.rms_norm(x, w, eps=1e-5), (700, 6), 6),
+    "group_norm": (
+        lambda x, w, b: ops.group_norm(x, w, b, num_groups=2, eps=1e-5),
+        (6, 4, 30, 20),
+        4,
+    ),
+}
+
+
+def fused_case(name, dtype=np.float32, mean=0.0):
+    """Return the arguments of `gradients` for one of the functions in `FUSED`."""
+    function, shape, length = FUSED[name]
+    arrays = [normal(shape, dtype, mean), *[normal(length, dtype, 1.0, seed) for seed in (1, 2)]]
+    count = 2 if name == "rms_norm" else 3
+    wrapped = function if count == 3 else lambda x, w: function(x, w, None)
+    return wrapped, arrays[:count], normal(shape, dtype, seed=3)
+
+
+@each("name", FUSED)
+@each("mean", [0.0, 1.0, 100.0, -1e4])
+def test_fused_norms_are_accurate_for_any_mean(name, mean):
+    function, arrays, upstream = fused_case(name, mean=mean)
+    found = gradients(function, *arrays, upstream=upstream)
+    wide = [array.astype(np.float64) for array in arrays]
+    exact = gradients(function, *wide, upstream=upstream.astype(np.float64))
+    for array, expected in zip(found, exact, strict=True):
+        size = np.abs(expected).max()
+        np.testing.assert_allclose(array, expected, rtol=0, atol=3e-6 * size)
+
+
+@each("name", FUSED)
+def test_pieces_and_threads_change_only_rounding_of_fused_norms(name, monkeypatch):
+    function, arrays, upstream = fused_case(name)
+    expected = gradients(function, *arrays, upstream=upstream)
+    monkeypatch.setattr(parallel, "WORTH", 1)
+    count = parallel.workers.count
+    parallel.workers.set_count(2)
+    try:
+        for piece in (1, 5000):
+            monkeypatch.setattr(kernels, "_PIECE", piece)
+            found = gradients(function, *arrays, upstream=upstream)
+            for array, same in zip(found, expected, strict=True):
+                np.testing.assert_allclose(array, same, rtol=1e-4, atol=1e-4)
+            again = gradients(function, *arrays, upstream=upstream)
+            assert [a.tobytes() for a in found] == [a.tobytes() for a in again]
+    finally:
+        parallel.workers.set_count(count)
+
+
+@each("name", ["layer_norm", "rms_norm"])
+def test_weight_gradients_over_many_rows_are_accurate(name):
+    """Sequential sums of 200000 equal terms would be off by 1e-3."""
+    x = np.tile(np.float32([[1.0, -1.0, 0.9]]), (200_000, 1))
+    function, arrays, _ = fused_case(name)
+    arrays = [x, *[array[:3] for array in arrays[1:]]]
+    upstream = np.full(x.shape, 0.1, np.float32)
+    found = gradients(function, *arrays, upstream=upstream)[2:]
+    wide = [array.astype(np.float64) for array in arrays]
+    exact = gradients(function, *wide, upstream=upstream.astype(np.float64))[2:]
+    for array, expected in zip(found, exact, strict=True):
+        np.testing.assert_allclose(array, expected, rtol=2e-6)
+
+
+@each("mean", [0.0, 1000.0])
+@each("shape", [(5, 4, 3, 7), (5, 4, 8), (1, 4, 6, 6), (5, 4, 40, 32)])
+def test_group_norm_keeps_the_memory_order(shape, mean):
+    x, upstream = normal(shape, mean=mean), normal(shape, seed=1)
+    weight, bias = normal(4, seed=2), normal(4, seed=3)
+
+    def function(*inputs):
+        return ops.group_norm(*inputs, num_groups=2, eps=0.1)
+
+    expected = gradients(function, x, weight, bias, upstream=upstream)
+    found = gradients(function, batch_last(x), weight, bias, upstream=upstream)
+    for array, same in zip(found, expected, strict=True):
+        np.testing.assert_allclose(array, same, rtol=1e-4, atol=1e-4)
+    assert expected[0].flags.c_contiguous
+    for array in found[:2]:
+        assert np.moveaxis(array, 0, -1).flags.c_contiguous
+
+
+@each("name", FUSED)
+@each("wanted", [(True, False, False), (False, True, False), (True, True, True)])
+def test_fused_kernels_return_only_the_wanted_gradients(name, wanted):
+    _, (x, weight, *_), upstream = fused_case(name)
+    kernel, statistics = {
+        "layer_norm": (kernels.layer_norm_grads, np.ones((2, len(x)))),
+        "layer_norm, long rows": (kernels.layer_norm_grads, np.ones((2, len(x)))),
+        "rms_norm": (kernels.rms_norm_grads, np.ones(len(x))),
+        "group_norm": (kernels.group_norm_grads, np.ones((2, len(x), 2))),
+    }[name]
+    wanted = wanted[:2] if name == "rms_norm" else wanted
+    found = kernel(upstream, x, weight, statistics, wanted)
+    assert [grad is not None for grad in found] == list(wanted)
+    if wanted[0]:
+        again = kernel(upstream, x, weight, statistics, wanted, overwrite=True)
+        assert np.shares_memory(again[0], upstream)
+        np.testing.assert_array_equal(again[0], found[0])
 
 
 @each("wanted", [(True,), (True, True), (False, True, True), (True, True, True, False)])

@@ -273,11 +273,13 @@ def test_only_these_ops_are_fused():
         "cofactors",
         "cross_entropy_rows",
         "gelu",
+        "group_norm",
         "gru",
+        "layer_norm",
         "lstm",
+        "rms_norm",
         "rnn",
         "sigmoid_gate",
-        "standardize",
     }
     assert {op.name for op in FUSED} == expected
 

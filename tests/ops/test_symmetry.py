@@ -90,7 +90,8 @@ FUNCTIONS = {
     "normalize": lambda x: x.normalize(dim=0) ** 2 * WEIGHTS,
     "relu": lambda x: x.relu().prod(),
     "softplus": lambda x: x.softplus().prod(),
-    "standardize": lambda x: ops.standardize(x, eps=0.1) * WEIGHTS,
+    "layer_norm": lambda x: ops.layer_norm(x, WEIGHTS, eps=0.1) * WEIGHTS,
+    "rms_norm": lambda x: ops.rms_norm(x, WEIGHTS, eps=0.1) * WEIGHTS,
     "det": lambda x: (x[:, None] * x).det(),
 }
 

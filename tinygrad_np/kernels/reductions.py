@@ -25,7 +25,7 @@ _PART, _WIDTH = 32, 2048
 # Up to this many entries are not worth the 4 us that summing in parts costs.
 _MOST = 4 * _PART
 # The most entries that BLAS sums at a time; it keeps some 32 partial sums.
-_BLOCK = 4096
+BLOCK = 4096
 
 
 def total(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
@@ -146,8 +146,8 @@ def row_sums(rows: Array) -> Array:
     """Return the sum of each row in float64: with BLAS in 0.4 of the time of np.add.reduce."""
     if not rows.flags.c_contiguous:
         return total(rows, 1).astype(np.float64)
-    ones = np.ones(min(_BLOCK, rows.shape[1]), rows.dtype)
-    if rows.shape[1] <= _BLOCK:
+    ones = np.ones(min(BLOCK, rows.shape[1]), rows.dtype)
+    if rows.shape[1] <= BLOCK:
         return (rows @ ones).astype(np.float64)
     blocks, rest = _cut(rows)
     sums = np.vecdot(blocks, ones).sum(1, dtype=np.float64)
@@ -159,7 +159,7 @@ def row_dots(a: Array, b: Array) -> Array:
     if not (a.flags.c_contiguous and b.flags.c_contiguous):
         # For inputs (N, C) the rows are strided, and BLAS is slow on strided vectors.
         return total(a * b, 1).astype(np.float64)
-    if a.shape[1] <= _BLOCK:
+    if a.shape[1] <= BLOCK:
         return np.asarray(np.vecdot(a, b), np.float64)
     (blocks_a, rest_a), (blocks_b, rest_b) = _cut(a), _cut(b)
     dots = np.vecdot(blocks_a, blocks_b).sum(1, dtype=np.float64)
@@ -167,10 +167,10 @@ def row_dots(a: Array, b: Array) -> Array:
 
 
 def _cut(rows: Array) -> tuple[Array, Array]:
-    """Return the rows as blocks of `_BLOCK` entries, and the entries that are left."""
-    count = rows.shape[1] // _BLOCK
-    end = count * _BLOCK
-    return rows[:, :end].reshape(len(rows), count, _BLOCK), rows[:, end:]
+    """Return the rows as blocks of `BLOCK` entries, and the entries that are left."""
+    count = rows.shape[1] // BLOCK
+    end = count * BLOCK
+    return rows[:, :end].reshape(len(rows), count, BLOCK), rows[:, end:]
 
 
 # Repeated indices.

@@ -1163,8 +1163,7 @@ def layer_norm(
     Tensor([[-1.,  1.]])
     """
     rank = _check_last("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    out = norm.standardize(input, rank, eps)
-    return norm.scale_and_shift(out, weight, bias, tuple(normalized_shape))
+    return norm.by_own_statistics(input, rank, weight, bias, eps)
 
 
 @_checked

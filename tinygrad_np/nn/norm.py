@@ -17,35 +17,19 @@ from tinygrad_np.nn.parts import (
     check_format,
     options_note,
 )
-from tinygrad_np.ops.reduce import scale_of_large
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape
 
 
-def standardize(x: Tensor, rank: int, eps: float) -> Tensor:
-    """Return (x - mean) / √(variance + eps), with the statistics of the last `rank` axes."""
+def by_own_statistics(
+    x: Tensor, rank: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """Return x normalized by mean and variance of its last `rank` axes, scaled and shifted."""
     if rank == 1:
-        return ops.standardize(x, eps=eps)
-    return ops.standardize(x.flatten(-rank), eps=eps).reshape(x.shape)
-
-
-def _divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
-    """Return x / √(mean(x²) + eps), with the mean over the last `rank` axes."""
-    with np.errstate(over="ignore"):
-        squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
-    scale = scale_of_large(squares)
-    if scale is None:
-        return x * (squares + eps) ** -0.5
-    x = x * scale
-    squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
-    return x * (squares + eps * scale * scale) ** -0.5
-
-
-def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
-    """Return x * weight + bias, each reshaped to `shape`; either may be None."""
-    if weight is not None:
-        x = x * weight.reshape(shape)
-    return x if bias is None else x + bias.reshape(shape)
+        return ops.layer_norm(x, weight, bias, eps=eps)
+    rows = [value if value is None else value.flatten(-rank) for value in (x, weight, bias)]
+    out: Tensor = ops.layer_norm(*rows, eps=eps)
+    return out.reshape(x.shape)
 
 
 def _update_running(
@@ -97,14 +81,11 @@ def by_image_statistics(
 
     The running mean and variance move toward their means over the batch by `factor`.
     """
-    out = x
-    if x.numel():
-        out = standardize(x, x.ndim - 2, eps)
-        if factor and any(own is not None for own in running):
-            images = x.detach().reshape(1, -1, *x.shape[2:])
-            count = math.prod(x.shape[2:])
-            _update_running(running, ops.channel_moments(images).data, count, factor)
-    return scale_and_shift(out, weight, bias, _by_channel(x))
+    if factor and x.numel() and any(own is not None for own in running):
+        images = x.detach().reshape(1, -1, *x.shape[2:])
+        count = math.prod(x.shape[2:])
+        _update_running(running, ops.channel_moments(images).data, count, factor)
+    return ops.group_norm(x, weight, bias, num_groups=x.shape[1], eps=eps)
 
 
 def by_running_statistics(
@@ -140,18 +121,18 @@ def by_group_statistics(
     x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
     """Return x (N, C, ...) normalized by the mean and variance of each group of channels."""
-    size = math.prod(x.shape[1:]) // num_groups
-    groups = x.reshape(x.shape[0], num_groups, size)
-    out = standardize(groups, 1, eps).reshape(x.shape)
-    return scale_and_shift(out, weight, bias, _by_channel(x))
+    return ops.group_norm(x, weight, bias, num_groups=num_groups, eps=eps)
 
 
 def by_root_mean_square(x: Tensor, rank: int, weight: Tensor | None, eps: float | None) -> Tensor:
     """Return x divided by the root mean square of its last `rank` axes, and scaled."""
-    x = x if x.dtype.kind == "f" else x.float()
-    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
-    out = _divide_by_root(x.float() if x.dtype == np.float16 else x, rank, eps)
-    return scale_and_shift(out.cast(x.dtype), weight, None, x.shape[-rank:])
+    if eps is None:
+        eps = float(np.finfo(x.dtype if x.dtype.kind == "f" else np.float32).eps)
+    if rank == 1:
+        return ops.rms_norm(x, weight, eps=eps)
+    rows = [value if value is None else value.flatten(-rank) for value in (x, weight)]
+    out: Tensor = ops.rms_norm(*rows, eps=eps)
+    return out.reshape(x.shape)
 
 
 def _by_channel(x: Tensor) -> Shape:
@@ -505,8 +486,7 @@ class LayerNorm(Layer):
         shape = self.normalized_shape
         _check_last(self.label, x, shape)
         self.check_dtype(x, self.weight)
-        out = standardize(x, len(shape), self.eps)
-        return scale_and_shift(out, self.weight, self.bias, shape)
+        return by_own_statistics(x, len(shape), self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         """Return the shape, and the options that differ from their defaults."""

@@ -54,7 +54,9 @@ from tinygrad_np.ops.losses import (
     mse_loss, nll_loss, one_hot, pairwise_distance, smooth_l1_loss,
     sparse_categorical_crossentropy, triplet_margin_loss,
 )
-from tinygrad_np.ops.norms import batch_norm, batchnorm, channel_moments, layernorm, standardize
+from tinygrad_np.ops.norms import (
+    batch_norm, batchnorm, channel_moments, group_norm, layer_norm, layernorm, rms_norm,
+)
 from tinygrad_np.ops.order import argmedian, argsort, median, sort, topk
 from tinygrad_np.ops.pool import (
     adaptive_avg_pool2d, avg_pool2d, avg_pool_grad, max_pool, max_pool2d, max_pool_gather,
@@ -93,27 +95,26 @@ __all__ = [
     "cumprod", "cumsum", "det", "diag", "diagonal", "diff", "div", "dot", "dropout",
     "dropout_with_mask", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expand_as",
     "expm1", "flatten", "flip", "floor", "floor_div", "fmod", "gather", "ge", "gelu", "getitem",
-    "gru", "gt", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "index_add",
+    "group_norm", "gru", "gt", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "index_add",
     "index_select", "interpolate", "inv", "isclose", "isfinite", "isinf", "isnan", "keep_where",
-    "kl_div", "l1_loss", "layernorm", "le", "leaky_relu", "lerp", "linear", "log", "log1p",
-    "log2", "log10", "log_odds", "log_softmax", "logaddexp", "logcumsumexp", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp", "lshift", "lstm",
-    "lt", "masked_fill", "masked_select", "matmul", "max", "max_pool", "max_pool2d",
-    "max_pool_gather", "max_pool_grad", "max_pool_indices", "max_unpool2d", "maximum", "mean",
-    "median", "meshgrid", "min", "minimum", "mish", "mm", "mod", "movedim", "mse_loss", "mul",
-    "nan_to_num", "ne", "neg", "nll_loss", "nonzero", "norm", "normalize", "one_hot", "outer",
-    "packed_qr", "packed_svd", "pad", "pad_constant", "pairwise_distance", "permute", "pow",
-    "power_log", "power_slope", "prod", "put_diagonal", "qr", "quick_gelu", "rearrange",
-    "reciprocal", "recurrence", "relu", "relu6", "repeat", "repeat_interleave", "resample",
-    "reshape", "rnn", "roll", "round", "rshift", "rsqrt", "scaled_dot_product_attention",
-    "scatter", "scatter_add", "scatter_reduce", "select", "selu", "setitem", "shrink",
-    "sigmoid", "sigmoid_gate", "sign", "sign_and_logdet", "signed_power", "silu", "sin", "sinh",
-    "slogdet", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
-    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack",
-    "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis",
-    "tan", "tanh", "tile", "topk", "trace", "transpose", "tril", "triplet_margin_loss", "triu",
-    "trunc", "trunc_div", "unbind", "unflatten", "unfold", "unsqueeze", "var", "var_mean",
-    "view_as", "where",
+    "kl_div", "l1_loss", "layer_norm", "layernorm", "le", "leaky_relu", "lerp", "linear", "log",
+    "log1p", "log2", "log10", "log_odds", "log_softmax", "logaddexp", "logcumsumexp", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp", "lshift", "lstm", "lt",
+    "masked_fill", "masked_select", "matmul", "max", "max_pool", "max_pool2d", "max_pool_gather",
+    "max_pool_grad", "max_pool_indices", "max_unpool2d", "maximum", "mean", "median", "meshgrid",
+    "min", "minimum", "mish", "mm", "mod", "movedim", "mse_loss", "mul", "nan_to_num", "ne", "neg",
+    "nll_loss", "nonzero", "norm", "normalize", "one_hot", "outer", "packed_qr", "packed_svd",
+    "pad", "pad_constant", "pairwise_distance", "permute", "pow", "power_log", "power_slope",
+    "prod", "put_diagonal", "qr", "quick_gelu", "rearrange", "reciprocal", "recurrence", "relu",
+    "relu6", "repeat", "repeat_interleave", "resample", "reshape", "rms_norm", "rnn", "roll",
+    "round", "rshift", "rsqrt", "scaled_dot_product_attention", "scatter", "scatter_add",
+    "scatter_reduce", "select", "selu", "setitem", "shrink", "sigmoid", "sigmoid_gate", "sign",
+    "sign_and_logdet", "signed_power", "silu", "sin", "sinh", "slogdet", "smooth_l1_loss",
+    "softmax", "softmin", "softplus", "softsign", "solve", "sort",
+    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis", "tan", "tanh", "tile",
+    "topk", "trace", "transpose", "tril", "triplet_margin_loss", "triu", "trunc", "trunc_div",
+    "unbind", "unflatten", "unfold", "unsqueeze", "var", "var_mean", "view_as", "where",
 ]
 
 _families = (

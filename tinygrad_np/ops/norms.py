@@ -12,10 +12,10 @@ from tinygrad_np.kernels import norms as kernels
 from tinygrad_np.ops.elementwise import add, mul
 from tinygrad_np.ops.functions import rsqrt
 from tinygrad_np.ops.indexing import getitem
-from tinygrad_np.ops.reduce import Axis, center, mean
+from tinygrad_np.ops.reduce import Axis, center, mean, scale_of_large
 from tinygrad_np.ops.shape import as_tuple, normalize_axis, reshape
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.typing import DType, Value
+from tinygrad_np.typing import DType, Shape, Value
 
 
 def _by_channel(values: V, x: Value) -> V:
@@ -96,23 +96,23 @@ def batch_norm(
         ShapeError: if `weight`, `bias` or `moments` does not match x.
     """
     _check_rank("batch_norm", x)
-    channels = x.shape[1]
-    for name, value, shape in (
-        ("weight", weight, (channels,)),
-        ("bias", bias, (channels,)),
-        ("moments", moments, (2, channels)),
-    ):
-        if value is not None and value.shape != shape:
-            raise ShapeError(
-                f"batch_norm: expected `{name}` of shape {shape} for x of shape {x.shape}, got "
-                f"{value.shape}."
-            )
+    _check_shape("batch_norm", x, x.shape[1:2], weight=weight, bias=bias)
+    _check_shape("batch_norm", x, (2, x.shape[1]), moments=moments)
     return kernels.batch_norm(x, weight, bias, moments, eps)
 
 
 def _check_rank(name: str, x: Array) -> None:
     if x.ndim < 2:
         raise AxisError(f"{name}: expected x of shape (N, C, ...), got {x.shape}.")
+
+
+def _check_shape(name: str, x: Array, shape: Shape, **values: Array | None) -> None:
+    for key, value in values.items():
+        if value is not None and value.shape != shape:
+            raise ShapeError(
+                f"{name}: expected `{key}` of shape {shape} for x of shape {x.shape}, got "
+                f"{value.shape}."
+            )
 
 
 def batchnorm(
@@ -165,32 +165,142 @@ def layernorm(x: V, axis: Axis = -1, eps: float = 1e-5) -> V:
     Tensor([[-1.,  1.],
             [ 0.,  0.]])
     """
+    if x.shape and axis in (-1, len(x.shape) - 1):
+        return layer_norm(x, eps=eps)
+    return _standardize(x, axis, eps)
+
+
+def _standardize(x: V, axis: Axis, eps: float) -> V:
     if x.dtype == np.float16:  # squares would overflow
-        return cast(layernorm(cast(x, np.float32), axis, eps), x.dtype)
+        return cast(_standardize(cast(x, np.float32), axis, eps), x.dtype)
     centered = center(x, axis=axis)
     variance = mean(mul(centered, centered), axis=axis, keepdim=True)
     return mul(centered, rsqrt(add(variance, eps)))
 
 
-def _define_standardize(x: Value, *, eps: float) -> Value:
-    return layernorm(x, -1, eps)
+def _define_layer_norm(x: V, weight: V | None = None, bias: V | None = None, *, eps: float) -> V:
+    """Define `layer_norm` in terms of other ops."""
+    if x.dtype == np.float16:  # squares would overflow
+        others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
+        return cast(_define_layer_norm(cast(x, np.float32), *others, eps=eps), x.dtype)
+    out = _standardize(x, -1, eps)
+    if weight is not None:
+        out = mul(out, weight)
+    return out if bias is None else add(out, bias)
 
 
 @op(
-    "(x - mean x) / √(variance of x + eps)",
-    definition=_define_standardize,
-    differentiable=("x",),
-    backward=lambda grad_out, x, statistics: [kernels.standardize_grad(grad_out, x, statistics)],
+    "(x - mean x) / √(variance of x + eps) * weight + bias",
+    definition=_define_layer_norm,
+    differentiable=("x", "weight", "bias"),
+    backward=kernels.layer_norm_grads,
+    caches=("statistics",),
+    floating=True,
+    flops=lambda x: 8 * x.size,
+)
+def layer_norm(
+    x: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float
+) -> tuple[Array, Array]:
+    """Normalize x (..., n) by the mean and variance of its last axis; weight and bias are (n,).
+
+    Raises:
+        AxisError: if x has no axis.
+        ShapeError: if `weight` or `bias` does not match x.
+    """
+    _check_last("layer_norm", x, weight=weight, bias=bias)
+    return kernels.layer_norm(x, weight, bias, eps)
+
+
+def _define_group_norm(
+    x: Value,
+    weight: Value | None = None,
+    bias: Value | None = None,
+    *,
+    num_groups: int,
+    eps: float,
+) -> Value:
+    """Define `group_norm` in terms of other ops."""
+    if x.dtype == np.float16:  # squares would overflow
+        others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
+        wide = cast(x, np.float32)
+        return cast(_define_group_norm(wide, *others, num_groups=num_groups, eps=eps), x.dtype)
+    size = math.prod(x.shape[1:]) // num_groups
+    groups = reshape(x, shape=(x.shape[0], num_groups, size))
+    out = reshape(_standardize(groups, -1, eps), shape=x.shape)
+    if weight is not None:
+        out = out * _by_channel(weight, x)
+    return out if bias is None else out + _by_channel(bias, x)
+
+
+@op(
+    "(x - mean x) / √(variance of x + eps) * weight + bias",
+    definition=_define_group_norm,
+    differentiable=("x", "weight", "bias"),
+    backward=kernels.group_norm_grads,
     caches=("statistics",),
     floating=True,
     flops=lambda x: 6 * x.size,
 )
-def standardize(x: Array, *, eps: float) -> tuple[Array, Array]:
-    """Shift and scale x (..., n) to mean 0 and variance 1 along the last axis.
+def group_norm(
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    num_groups: int,
+    eps: float,
+) -> tuple[Array, Array]:
+    """Normalize x (N, C, ...) by the mean and variance of each sample and group of channels.
+
+    `num_groups` must divide C; with one group per channel, this is instance normalization. Weight
+    and bias are (C,).
+
+    Raises:
+        AxisError: if x has fewer than two axes.
+        ShapeError: if `weight` or `bias` does not match x.
+    """
+    _check_rank("group_norm", x)
+    _check_shape("group_norm", x, x.shape[1:2], weight=weight, bias=bias)
+    return kernels.group_norm(x, weight, bias, num_groups, eps)
+
+
+def _define_rms_norm(x: V, weight: V | None = None, *, eps: float) -> V:
+    """Define `rms_norm` in terms of other ops."""
+    if x.dtype == np.float16:  # squares would overflow
+        other = None if weight is None else cast(weight, np.float32)
+        return cast(_define_rms_norm(cast(x, np.float32), other, eps=eps), x.dtype)
+    with np.errstate(over="ignore"):
+        squares = mean(mul(x, x), axis=-1, keepdim=True)
+    scale = scale_of_large(squares)
+    if scale is None:
+        out = mul(x, rsqrt(add(squares, eps)))
+    else:
+        x = mul(x, scale)
+        squares = mean(mul(x, x), axis=-1, keepdim=True)
+        out = mul(x, rsqrt(add(squares, eps * scale * scale)))
+    return out if weight is None else mul(out, weight)
+
+
+@op(
+    "x / √(mean x² + eps) * weight",
+    definition=_define_rms_norm,
+    differentiable=("x", "weight"),
+    backward=kernels.rms_norm_grads,
+    caches=("inverse",),
+    floating=True,
+    flops=lambda x: 4 * x.size,
+)
+def rms_norm(x: Array, weight: Array | None = None, *, eps: float) -> tuple[Array, Array]:
+    """Divide x (..., n) by the root mean square of its last axis; weight is (n,).
 
     Raises:
         AxisError: if x has no axis.
+        ShapeError: if `weight` does not match x.
     """
+    _check_last("rms_norm", x, weight=weight)
+    return kernels.rms_norm(x, weight, eps)
+
+
+def _check_last(name: str, x: Array, **values: Array | None) -> None:
     if not x.ndim:
-        raise AxisError("standardize: expected x of shape (..., n), got ().")
-    return kernels.standardize(x, eps)
+        raise AxisError(f"{name}: expected x of shape (..., n), got ().")
+    _check_shape(name, x, x.shape[-1:], **values)

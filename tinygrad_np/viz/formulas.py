@@ -252,8 +252,22 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "weight": f"Σ grad_out * (x - mean(x)) / √(variance of x + eps) {_BY_CHANNEL}",
         "bias": f"Σ grad_out {_BY_CHANNEL}",
     },
-    "standardize": {
-        "x": "(grad_out - mean(grad_out) - out * mean(grad_out * out)) / √(variance of x + eps)"
+    "layer_norm": {
+        "x": "(g - mean(g) - z * mean(g * z)) / std, where g = grad_out * weight, "
+        "z = (x - mean(x)) / std and std = √(variance of x + eps)",
+        "weight": "Σ grad_out * (x - mean(x)) / √(variance of x + eps) over all but the last axis",
+        "bias": "Σ grad_out over all but the last axis",
+    },
+    "group_norm": {
+        "x": "(g - mean(g) - z * mean(g * z)) / std, where g = grad_out * weight, "
+        "z = (x - mean(x)) / std and std = √(variance of x + eps)",
+        "weight": f"Σ grad_out * (x - mean(x)) / √(variance of x + eps) {_BY_CHANNEL}",
+        "bias": f"Σ grad_out {_BY_CHANNEL}",
+    },
+    "rms_norm": {
+        "x": "(g - z * mean(g * z)) / root, where g = grad_out * weight, z = x / root and "
+        "root = √(mean x² + eps)",
+        "weight": "Σ grad_out * x / √(mean x² + eps) over all but the last axis",
     },
     **{
         name: dict.fromkeys(inputs.split(), "found by backpropagation through time")

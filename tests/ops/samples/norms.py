@@ -1,4 +1,4 @@
-"""Batch normalization: samples, and invalid inputs with the errors they must raise."""
+"""Normalization: samples, and invalid inputs with the errors they must raise."""
 
 import functools
 from typing import Any
@@ -40,15 +40,45 @@ def _batch_norms(generator: np.random.Generator) -> list[Sample]:
     return found
 
 
-def _rows(generator: np.random.Generator) -> list[Sample]:
-    shapes = [(3,), (2, 3), (0, 3), (2, 3, 4), (2, 5000), (4, 1)]
-    return [Sample((normal(generator, *shape) + 0.5,), {"eps": 0.1}) for shape in shapes]
+def _layer_norms(generator: np.random.Generator) -> list[Sample]:
+    shapes = [(3,), (2, 3), (0, 3), (2, 3, 4), (2, 5000), (4, 1), (600, 2), (2, 0)]
+    found = []
+    for number, shape in enumerate(shapes):
+        # The entries of the last but one row have a large mean.
+        x = normal(generator, *shape) + 0.5
+        if len(x) > 1 and x.ndim > 1:
+            x[-2] += 10.0
+        weight, bias = generator.uniform(0.5, 2, (2, shape[-1]))
+        inputs = x, None if number % 4 == 1 else weight, None if number % 4 == 2 else bias
+        found.append(Sample(inputs, {"eps": 0.1}))
+    return [*found, Sample((normal(generator, 2, 3), None, None), {"eps": 0.1})]
+
+
+def _rms_norms(generator: np.random.Generator) -> list[Sample]:
+    shapes = [(3,), (2, 3), (0, 3), (2, 3, 4), (2, 5000), (4, 1), (600, 2), (2, 0)]
+    found = []
+    for number, shape in enumerate(shapes):
+        weight = None if number % 4 == 1 else generator.uniform(0.5, 2, shape[-1])
+        found.append(Sample((normal(generator, *shape), weight), {"eps": 0.1}))
+    return found
+
+
+def _group_norms(generator: np.random.Generator) -> list[Sample]:
+    found = []
+    for number, x in enumerate([*_images(generator), normal(generator, 2, 4, 600) + 9.0]):
+        weight, bias = generator.uniform(0.5, 2, (2, x.shape[1]))
+        groups = x.shape[1] if number % 2 else x.shape[1] // 2 if x.shape[1] % 2 == 0 else 1
+        inputs = x, None if number % 4 == 1 else weight, None if number % 4 == 2 else bias
+        found.append(Sample(inputs, {"num_groups": groups, "eps": 0.1}))
+    return found
 
 
 TABLE: Table = {
     "channel_moments": lambda generator: [Sample((x,)) for x in _images(generator)],
     "batch_norm": _batch_norms,
-    "standardize": _rows,
+    "layer_norm": _layer_norms,
+    "group_norm": _group_norms,
+    "rms_norm": _rms_norms,
 }
 
 
@@ -57,7 +87,37 @@ _batch_norm = functools.partial(bad, ops.batch_norm, eps=0.1)
 
 BAD: Bads = {
     "channel_moments": [bad(ops.channel_moments, AxisError, "channel_moments: ... got (3,)", (3,))],
-    "standardize": [bad(ops.standardize, AxisError, "standardize: ... got ()", (), eps=0.1)],
+    "layer_norm": [
+        bad(ops.layer_norm, AxisError, "layer_norm: ... got ()", (), eps=0.1),
+        bad(
+            ops.layer_norm, ShapeError, "`weight` of shape (4,) ... got (3,)", (2, 4), (3,), eps=0.1
+        ),
+        bad(
+            ops.layer_norm,
+            ShapeError,
+            "layer_norm: expected `bias` of shape (4,) for x of shape (2, 4), got (1, 4)",
+            (2, 4),
+            None,
+            (1, 4),
+            eps=0.1,
+        ),
+    ],
+    "group_norm": [
+        bad(ops.group_norm, AxisError, "group_norm: ... got (3,)", (3,), num_groups=1, eps=0.1),
+        bad(
+            ops.group_norm,
+            ShapeError,
+            "group_norm: expected `weight` of shape (4,) ... got (2,)",
+            (3, 4),
+            (2,),
+            num_groups=2,
+            eps=0.1,
+        ),
+    ],
+    "rms_norm": [
+        bad(ops.rms_norm, AxisError, "rms_norm: ... got ()", (), eps=0.1),
+        bad(ops.rms_norm, ShapeError, "`weight` of shape (4,) ... got (3,)", (2, 4), (3,), eps=0.1),
+    ],
     "batch_norm": [
         _batch_norm(AxisError, "batch_norm: expected x of shape (N, C, ...), got (3,)", (3,)),
         _batch_norm(
