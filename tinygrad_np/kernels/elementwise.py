@@ -34,7 +34,7 @@ def unary(ufunc: Callable[..., Array], x: Array, dtype: Any = None) -> Array:
 
 
 def binary(ufunc: Callable[..., Array], a: Any, b: Any, dtype: Any = None) -> Array:
-    """Return `ufunc(a, b)` in the memory order of the larger operand.
+    """Return `ufunc(a, b)`; images stored batch-last keep that memory order.
 
     `dtype` must be the dtype that the ufunc returns; it defaults to the common one.
     """
@@ -44,12 +44,25 @@ def binary(ufunc: Callable[..., Array], a: Any, b: Any, dtype: Any = None) -> Ar
 
 
 def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any, cost: float) -> Array:
-    large = max(arrays, key=lambda array: getattr(array, "nbytes", 0))
-    shape = np.broadcast_shapes(*[a.shape for a in arrays if isinstance(a, np.ndarray)])
-    like = large if large.shape == shape else None
-    out = memory.empty(shape, dtype or np.result_type(*arrays), like)
+    given = [array for array in arrays if isinstance(array, np.ndarray)]
+    shape = np.broadcast_shapes(*[array.shape for array in given])
+    out = memory.empty(shape, dtype or np.result_type(*arrays), _model_order(given, shape))
     in_parts(ufunc, arrays, out, cost)
     return out
+
+
+def _model_order(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array | None:
+    """Return the array of this shape whose memory order to use: the first that is not in C order.
+
+    Images stored batch-last keep that order, which convolutions need, if it is mixed with C order.
+    """
+    like = None
+    for array in arrays:
+        if array.shape == shape:
+            if not array.flags.c_contiguous:
+                return array
+            like = array if like is None else like
+    return like
 
 
 def in_parts(function: Callable[..., Any], arrays: Sequence[Any], out: Array, cost: float) -> None:
@@ -146,10 +159,8 @@ def select(x: Array, mask: Array, reuse: bool = False) -> Array:
     """
     mask = np.asarray(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
-    if reuse and x.shape == shape:
-        out = x
-    else:
-        out = memory.empty(shape, x.dtype, like=x if x.shape == shape else None)
+    like = _model_order((x, mask), shape)
+    out = x if reuse and like is x else memory.empty(shape, x.dtype, like)
     in_parts(_where_true, (bits(x), mask), bits(out), 0.4)
     return out
 
@@ -165,8 +176,7 @@ def choose(condition: Any, x: Any, y: Any) -> Array:
         return np.asarray(np.where(condition, x, y))
     x, y, mask = np.asarray(x, dtype), np.asarray(y, dtype), np.asarray(condition)
     shape = np.broadcast_shapes(mask.shape, x.shape, y.shape)
-    like = next((array for array in (x, y, mask) if array.shape == shape), None)
-    out = memory.empty(shape, dtype, like)
+    out = memory.empty(shape, dtype, _model_order((x, y, mask), shape))
     in_parts(_choose, (mask, bits(x), bits(y)), bits(out), 0.6)
     return out
 

@@ -208,7 +208,8 @@ def _flatten_rows(x: V) -> V:
     "x weightᵀ + bias",
     vjps={
         "x": lambda grad_out, weight: matmul(grad_out, weight),
-        "weight": lambda grad_out, x: batched_matmul(
+        # weight is listed for the backward kernel, which needs it saved; this VJP ignores it.
+        "weight": lambda grad_out, x, weight: batched_matmul(
             transpose(_flatten_rows(grad_out)), _flatten_rows(x)
         ),
         "bias": lambda grad_out: grad_out,

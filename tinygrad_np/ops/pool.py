@@ -19,6 +19,7 @@ from tinygrad_np.kernels import pool as kernels
 from tinygrad_np.kernels.windows import Windows
 from tinygrad_np.ops.elementwise import keep_where
 from tinygrad_np.ops.indexing import index_add
+from tinygrad_np.ops.reduce import mean
 from tinygrad_np.ops.resize import resample
 from tinygrad_np.ops.shape import reshape
 from tinygrad_np.ops.windows import (
@@ -303,8 +304,12 @@ def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
         )
     if x.dtype.kind != "f":
         x = cast(x, np.float32)
-    for axis, size in enumerate(sizes, start=first):
-        if size is not None and size != shape[axis]:
+    changes = {a: n for a, n in enumerate(sizes, first) if n is not None and n != shape[a]}
+    whole = tuple(axis for axis, size in changes.items() if size == 1)
+    if whole:
+        x = mean(x, axis=whole, keepdim=True)
+    for axis, size in changes.items():
+        if size > 1:
             x = resample(x, axis, "mean", (shape[axis], size))
     return x
 
