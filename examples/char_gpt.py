@@ -26,7 +26,7 @@ from tinygrad_np import Tensor
 from tinygrad_np.console import run_program
 
 SETTING = language.Setting(
-    steps=4500, batch_size=12, length=64, lr=0.004, weight_decay=0.1, dropout=0.1
+    steps=4000, batch_size=12, length=64, lr=0.004, weight_decay=0.1, dropout=0.1
 )
 
 
