@@ -5,6 +5,7 @@ import pytest
 
 from tests.tools import normal
 from tinygrad_np import Tensor
+from tinygrad_np.kernels import conv as kernels
 
 
 def test_conv_transpose2d_is_the_adjoint_of_conv2d():
@@ -43,3 +44,13 @@ def test_conv2d_matches_the_tutorial_examples():
     ]
     ones = Tensor.ones(1, 1, 8, 8).conv2d(Tensor.ones(1, 1, 5, 5), stride=3)
     assert ones.tolist() == [[[[25, 25], [25, 25]]]]
+
+
+def test_the_gradient_of_images_alone_computes_no_weight_gradient(monkeypatch):
+    x = Tensor(normal(2, 3, 5, 5), requires_grad=True)
+    weight = Tensor(normal(4, 3, 3, 3), requires_grad=True)
+    total = x.conv2d(weight).sum()
+    (expected,) = total.gradient(x, create_graph=True)
+    monkeypatch.setattr(kernels, "_weight_part", None)
+    (found,) = total.gradient(x)
+    np.testing.assert_allclose(found.numpy(), expected.detach().numpy(), rtol=1e-5)

@@ -109,22 +109,21 @@ def conv_grads(
     if of_x:
         out = memory.empty((*x.shape[1:], len(x)), grads.dtype)
         input_part = _input_part(grads, weight, out, windows, groups)
-    weight_part = _weight_part(batch_last(x), grads, windows, groups)
+    has_sums = of_weight or of_bias
+    weight_part = _weight_part(batch_last(x), grads, windows, groups) if has_sums else None
 
-    def part(rows: slice) -> tuple[Array, Array]:
+    def part(rows: slice) -> Sequence[Array]:
         if of_x:
             input_part(rows)
-        return weight_part(rows)
+        return weight_part(rows) if weight_part else ()
 
-    cost = (of_x + of_weight) * _cost(weight.shape, grads)
+    cost = (of_x + has_sums) * _cost(weight.shape, grads)
     parts = threads.each(part, windows.counts[0], cost, uses_blas=True)
-    weights, biases = zip(*parts, strict=True)
+    sums = [_sum_parts(each) for each in zip(*parts, strict=True)]
     return [
         None if out is None else batch_first(out),
-        _sum_parts(weights).reshape(weight.shape).astype(x.dtype, copy=False)
-        if of_weight
-        else None,
-        _sum_parts(biases).reshape(len(weight)).astype(x.dtype) if of_bias else None,
+        sums[0].reshape(weight.shape).astype(x.dtype, copy=False) if of_weight else None,
+        sums[1].reshape(len(weight)).astype(x.dtype) if of_bias else None,
     ][: len(wanted)]
 
 
