@@ -70,3 +70,18 @@ def test_choose_matches_where_to_the_bit(dtype):
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+def test_images_stored_batch_last_keep_their_order_among_others():
+    last = normal(8, 16, 16, 300).astype("f4").transpose(3, 0, 1, 2)
+    first = np.ascontiguousarray(last)
+    spread = np.broadcast_to(np.float32(2), first.shape)
+    for found in (
+        elementwise.binary(np.add, first, last),
+        elementwise.select(first, last > 0),
+        elementwise.select(spread, last > 0),
+        elementwise.choose(first > 0, first, last),
+    ):
+        assert found.strides == last.strides
+    reused = elementwise.select(first.copy(), last > 0, reuse=True)
+    np.testing.assert_array_equal(reused, np.where(last > 0, last, 0))

@@ -54,11 +54,12 @@ def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any, cost: float) -> Ar
 def _model_order(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array | None:
     """Return the array of this shape whose memory order to use: the first that is not in C order.
 
-    Images stored batch-last keep that order, which convolutions need, if it is mixed with C order.
+    Images stored batch-last keep that order, which convolutions need, if it is mixed with C order
+    or with a broadcast gradient.
     """
     like = None
     for array in arrays:
-        if array.shape == shape:
+        if array.shape == shape and 0 not in array.strides:
             if not array.flags.c_contiguous:
                 return array
             like = array if like is None else like
