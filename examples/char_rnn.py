@@ -24,7 +24,6 @@ import shared
 from models.char_rnn import CharRNN, State
 from tinygrad_np import Tensor
 from tinygrad_np.console import run_program
-from tinygrad_np.runtime.memory import Array
 
 SETTING = language.Setting(
     steps=3500, batch_size=16, length=64, lr=0.01, weight_decay=0.1, dropout=0.5
@@ -60,12 +59,7 @@ def main() -> None:
         hidden=32 if args.quick else 384,
         dropout=args.setting.dropout,
     )
-
-    def predict(tokens: Array) -> Tensor:
-        logits: Tensor = model(tokens)[0]
-        return logits
-
-    history = language.fit(model, predict, text, args.setting, args.seed)
+    history = language.fit(model, lambda tokens: model(tokens)[0], text, args.setting, args.seed)
     model.eval()
     predict_next = Reader(model).predict_next
     written = language.write(predict_next, prompt, 600, np.random.default_rng(args.seed))

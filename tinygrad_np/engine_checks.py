@@ -35,10 +35,11 @@ def check_definition(op: Op) -> None:
         )
     if op.backward_flops is not None and op.backward is None:
         raise GraphError(f"{where}: `backward_flops` requires a `backward` kernel.")
-    if op.selection and (len(op.inputs) > 1 or not (op.view and op.vjps) or op.backward):
+    has_more = op.backward is not None or op.extra_results
+    if op.selection and (len(op.inputs) > 1 or not (op.view and op.vjps) or has_more):
         raise GraphError(
             f"{where}: expected an op with `selection` to have one input, view=True and `vjps`, "
-            "but no `backward`."
+            "but no `backward`, `keeps` or `caches`."
         )
     if unknown := op.differentiable_inputs - set(op.inputs):
         raise GraphError(

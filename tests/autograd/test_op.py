@@ -391,7 +391,7 @@ def times(grad_out):
         ),
         (
             {"vjps": {"x": times}, "view": True, "backward": times, "selection": True},
-            "op 'double': .* but no `backward`",
+            "op 'double': .* but no `backward`, `keeps` or `caches`",
         ),
         (
             {"vjps": {"x": times}, "backward_flops": lambda grad_out: 0},

@@ -5,6 +5,7 @@ import pytest
 
 from tests.tools import leaf
 from tinygrad_np import Tensor
+from tinygrad_np.errors import ArgumentError
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
@@ -29,3 +30,17 @@ def test_celu_with_small_alpha_does_not_overflow():
     x = leaf(1.0, -1.0)
     x.celu(1e-3).sum().backward()
     assert x.grad.tolist() == [1.0, 0.0]
+
+
+def test_numpy_bounds_of_hardtanh_do_not_widen_it():
+    x = Tensor(np.float32([-5, 0.1, 0.05, 5]), requires_grad=True)
+    y = x.hardtanh(np.float64(-1), np.float64(0.1))
+    assert y.dtype == np.float32
+    y.sum().backward()
+    assert x.grad.tolist() == [0, 0, 1, 0]
+
+
+def test_bounds_of_hardtanh_in_the_wrong_order_are_refused():
+    message = "hardtanh: expected `min_val` to be at most `max_val`, got 2 and -2"
+    with pytest.raises(ArgumentError, match=message):
+        Tensor([0.0]).hardtanh(2, -2)

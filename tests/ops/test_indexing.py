@@ -5,7 +5,7 @@ import array
 import numpy as np
 import pytest
 
-from tests.tools import each, leaf
+from tests.tools import each, leaf, normal
 from tinygrad_np import Tensor
 from tinygrad_np.errors import AxisError, DtypeError, ShapeError
 
@@ -123,3 +123,26 @@ def test_size_argument_truncates_or_pads_the_result():
         assert x.nonzero(size=size, fill_value=-1).tolist() == places[:size]
         chosen = x.masked_select(x > 0, size=size, fill_value=9)
         assert chosen.tolist() == [3, 2, 9][:size]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("count", [6, 300])
+def test_gradients_of_masks_and_small_index_dtypes(dtype, count):
+    values = normal(count, 3).astype(dtype)
+    rows = np.arange(count) % 100
+    mask = rows % 3 > 0
+    for key in (
+        (mask, slice(None)),
+        (mask, ...),
+        (mask,),
+        True,
+        rows.astype(np.uint8),
+        -rows.astype(np.int8),
+        (rows.astype(np.int16), slice(None)),
+    ):
+        x = Tensor(values, requires_grad=True)
+        picked = x[key]
+        picked.sum().backward()
+        expected = np.zeros((count, 3))
+        np.add.at(expected, key, 1.0)
+        np.testing.assert_array_equal(x.grad.numpy(), expected)

@@ -299,3 +299,9 @@ def test_a_class_of_weight_0_may_have_probability_0():
     loss.backward()
     assert loss.item() == pytest.approx(math.log(2) / 2)
     assert np.isfinite(x.grad.data).all()
+
+
+def test_binary_cross_entropy_of_no_logits_has_an_empty_gradient():
+    x = Tensor(np.zeros((0, 3), np.float32), requires_grad=True)
+    x.binary_crossentropy_logits(np.zeros((0, 3), np.float32), reduction="sum").backward()
+    assert x.grad.shape == (0, 3)

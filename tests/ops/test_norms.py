@@ -7,6 +7,8 @@ from tests.tools import each, leaf
 from tinygrad_np import Tensor, nn, ops
 from tinygrad_np.errors import GraphError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+from tinygrad_np.kernels import group_norm as group_kernels
+from tinygrad_np.kernels import norm_rows
 from tinygrad_np.kernels import norms as kernels
 from tinygrad_np.runtime import threads as parallel
 
@@ -135,7 +137,7 @@ def test_pieces_and_threads_change_only_rounding(monkeypatch):
     parallel.workers.set_count(2)
     try:
         for piece in (1, 3 * 1600 * 4):
-            monkeypatch.setattr(kernels, "_PIECE", piece)
+            monkeypatch.setattr(norm_rows, "_PIECE", piece)
             for found, same in zip(run(x, upstream), expected, strict=True):
                 np.testing.assert_allclose(found, same, rtol=1e-5, atol=1e-5)
     finally:
@@ -244,7 +246,7 @@ def test_pieces_and_threads_change_only_rounding_of_fused_norms(name, monkeypatc
     parallel.workers.set_count(2)
     try:
         for piece in (1, 5000):
-            monkeypatch.setattr(kernels, "_PIECE", piece)
+            monkeypatch.setattr(norm_rows, "_PIECE", piece)
             found = gradients(function, *arrays, upstream=upstream)
             for array, same in zip(found, expected, strict=True):
                 np.testing.assert_allclose(array, same, rtol=1e-4, atol=1e-4)
@@ -294,7 +296,7 @@ def test_fused_kernels_return_only_the_wanted_gradients(name, wanted):
         "layer_norm": (kernels.layer_norm_grads, np.ones((2, len(x)))),
         "layer_norm, long rows": (kernels.layer_norm_grads, np.ones((2, len(x)))),
         "rms_norm": (kernels.rms_norm_grads, np.ones(len(x))),
-        "group_norm": (kernels.group_norm_grads, np.ones((2, len(x), 2))),
+        "group_norm": (group_kernels.group_norm_grads, np.ones((2, len(x), 2))),
     }[name]
     wanted = wanted[:2] if name == "rms_norm" else wanted
     found = kernel(upstream, x, weight, statistics, wanted)
@@ -310,3 +312,16 @@ def test_kernel_returns_only_the_wanted_gradients(wanted):
     x, statistics = normal((6, 3)), np.ones((2, 3), np.float32)
     found = kernels.batch_norm_grads(x, x, np.ones(3, np.float32), statistics, wanted)
     assert [grad is not None for grad in found] == list(wanted)
+
+
+@pytest.mark.parametrize("scale", [1e99, 1e101, 1e155, 1e300])
+def test_rms_norm_of_huge_float64_entries_does_not_overflow(scale):
+    a, weight, upstream = (normal(s, np.float64, seed=n) for n, s in enumerate([(3, 8), 8, (3, 8)]))
+    x = Tensor(a * scale, requires_grad=True)
+    out = ops.rms_norm(x, Tensor(weight), eps=1e-5)
+    out.backward(upstream)
+    inverse = ((a * a).mean(1, keepdims=True)) ** -0.5
+    y, g = a * inverse, upstream * weight
+    expected = (g - y * (g * y).mean(1, keepdims=True)) * inverse
+    np.testing.assert_allclose(out.numpy(), y * weight, rtol=1e-12)
+    np.testing.assert_allclose(x.grad.numpy() * scale, expected, rtol=1e-9, atol=1e-12)

@@ -252,12 +252,12 @@ class Walk:
         def call() -> Sequence[Grad]:
             part = node.op.forward(total, **node.options)
             checks.check_selection(node.op, part, total)
-            if not is_first:
-                part += grad_out
-                return [grad_out]
-            if part.size < total.size:
+            if is_first and part.size < total.size:
                 total.fill(0)
-            part[...] = grad_out
+            if is_first:
+                part[...] = grad_out
+            else:
+                part += grad_out
             return [grad_out]
 
         if self.is_observed:
@@ -361,9 +361,8 @@ def sweep_of(scope: Scope | None) -> int:
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     """Compute the gradients of a node's inputs and pass them to `walk.receive`.
 
-    Without `create_graph`, the plan's kernel runs, if any, or `Walk.add_selected` for a selection.
-    Otherwise the VJPs run or, if the op has none, its definition. The loop over VJPs is inlined,
-    which saves a call per node.
+    Without `create_graph`, the plan's kernel runs, if any. Otherwise the VJPs run or, if the op has
+    none, its definition. The loop over VJPs is inlined, which saves a call per node.
     """
     plan, edges, needed = node.plan, node.edges, walk.needed
     values: Any = node.saved
@@ -378,11 +377,7 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
         uses_kernel = plan.has_kernel and not walk.create_graph
         if uses_kernel or not plan.vjps:
             try:
-                if uses_kernel and plan.op.selection:
-                    grads = walk.add_selected(node, grad_out)
-                else:
-                    compute = kernel_grads if uses_kernel else definition_grads
-                    grads = compute(node, grad_out, walk)
+                grads = (kernel_grads if uses_kernel else definition_grads)(node, grad_out, walk)
             except Exception as error:
                 _annotate(error, node, "the backward kernel" if uses_kernel else "", walk)
                 raise
@@ -442,6 +437,8 @@ def _annotate(error: Exception, node: Node, what: str, walk: Walk) -> None:
 def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     """Compute the gradients of a node with the backward kernel of its op."""
     plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
+    if plan.op.selection:
+        return walk.add_selected(node, grad_out)
     wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
     kernel: Any = plan.backward
     _, function, pick = kernel

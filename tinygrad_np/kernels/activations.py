@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
+from tinygrad_np.kernels.dtypes import widen
 from tinygrad_np.kernels.elementwise import erf
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
@@ -20,7 +21,7 @@ _SLOPE, _CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 def gelu(x: Array, approximate: str) -> tuple[Array, Array]:
     """Return x Φ(x) and Φ(x), both in at least float32; see `ops.gelu` for the two forms of Φ."""
-    x = _wide(x)
+    x = widen(x)
     out, cdf = _like(x), _like(x)
     coefficients = _half_logit() if approximate == "none" else [_SLOPE, _SLOPE * _CUBIC]
 
@@ -97,7 +98,7 @@ def _horner(coefficients: Sequence[float], x: Array, out: Array) -> None:
 
 def silu(x: Array, beta: float) -> tuple[Array, Array]:
     """Return x sigmoid(beta x) and sigmoid(beta x), both in at least float32."""
-    x = _wide(x)
+    x = widen(x)
     out, gate = _like(x), _like(x)
 
     def piece(x: Array, out: Array, gate: Array, _: Array) -> None:
@@ -125,18 +126,23 @@ def silu_grad(grad_out: Array, x: Array, gate: Array, beta: float, overwrite: bo
 
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + e^-x), without overflow and with full relative accuracy in the left tail."""
-    wide = _wide(x)
+    wide = widen(x)
     out = _like(wide)
     _in_pieces(lambda x, out, _: _sigmoid(x, out), (wide, out), 1.0)
     return out.astype(x.dtype, copy=False)
 
 
+def write_sigmoid(x: Array, out: Array) -> None:
+    """Write 1 / (1 + e^-x) to `out`; where e^-x overflows, it is 0."""
+    np.negative(x, out=out)
+    np.exp(out, out=out)
+    np.add(out, 1, out=out)
+    np.divide(1, out, out=out)
+
+
 def _sigmoid(x: Array, out: Array) -> None:
     if x.size and x.min() > -80:
-        np.negative(x, out=out)
-        np.exp(out, out=out)
-        out += 1
-        np.divide(1, out, out=out)
+        write_sigmoid(x, out)
     else:  # e^-x may overflow, or x has a nan
         small = np.exp(-np.abs(x))
         np.divide(np.where(x >= 0, 1, small), 1 + small, out=out)
@@ -182,8 +188,3 @@ def _in_pieces(piece: Callable[..., None], arrays: Sequence[Array], cost: float)
 
 def _like(x: Array) -> Array:
     return memory.empty(x.shape, x.dtype, like=x)
-
-
-def _wide(x: Array) -> Array:
-    """Return float16 as float32."""
-    return x.astype(np.float32) if x.dtype == np.float16 else x

@@ -61,7 +61,8 @@ class Masks:
         """Add the bias to the scores of a block, and write -inf where a query may not attend."""
         if self.bias is not None:
             scores += _read(self.bias, rows, keys)
-        # Unlike adding -inf, fmin also replaces scores that are nan or inf.
+        # Unlike adding -inf, fmin also masks scores that are nan or inf. A nan that is not masked
+        # becomes inf, which gives nan weights as well.
         if self.allowed is not None:
             limits = np.where(_read(self.allowed, rows, keys), np.inf, -np.inf)
             np.fmin(scores, limits.astype(scores.dtype), out=scores)
@@ -129,7 +130,8 @@ def attention_grads(
 
     With the weights P = exp(scores - m) / sum and dP = grad_out valueᵀ, the gradient of the scores
     is P (dP - D), where D is the sum of P dP over the keys, which is that of grad_out * out. Here
-    grad_out is divided by the sum instead of P: it is smaller.
+    grad_out is divided by the sum instead of P: it is smaller. A gradient that is 0 in exact
+    arithmetic, as for a single key, is only 0 up to rounding.
     """
     lead = out.shape[:-2]
     found = [_empty_like(x, (*lead, *x.shape[-2:])) for x in (query, key, value)]
@@ -148,7 +150,8 @@ def attention_grads(
         queries, grads = q[rows] * factor, g[rows] / known[rows][..., 1:]
         weights = _products(k[keys], queries, scratch[0])
         masks.apply(weights, rows, keys)
-        np.subtract(weights, known[rows][..., 0], out=weights)
+        with np.errstate(invalid="ignore"):  # inf - inf, if a score is inf or nan
+            np.subtract(weights, known[rows][..., 0], out=weights)
         np.exp(weights, out=weights)
         of_scores = _products(v[keys], grads, scratch[1])
         masks.drop(of_scores, rows, keys)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.runtime.memory import Array
+
 RANKS = {"b": 0, "i": 1, "u": 1, "f": 2}
 """Order of the kinds of dtypes: bool < int < float."""
 
@@ -28,3 +30,8 @@ def common_dtype(values: Sequence[Any], floating: bool = False) -> np.dtype[Any]
     if highest < 1 and any(type(value) is int for value in values):
         return np.dtype(np.int64)
     return common
+
+
+def widen(x: Array) -> Any:
+    """Return float16 as float32, and other arrays unchanged."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x

@@ -114,7 +114,7 @@ def cross_entropy(
 
     def piece(rows: Array, powers: Array, target: Array, losses: Array, sums: Array) -> None:
         picked = rows[np.arange(len(rows)), target]
-        # With x - x[target], no term of a small loss is lost to rounding.
+        # With x - x[target], small losses lose fewer digits than with x - max(x).
         shift = picked if _is_moderate(rows) else np.maximum.reduce(rows, axis=1)
         np.subtract(rows, shift[:, None], out=powers)
         if label_smoothing:
@@ -202,7 +202,8 @@ def binary_cross_entropy_grads(
     """Return (sigmoid(x) - target) and -x, if wanted, times the upstream gradient of each loss."""
     if grad_out.dtype == np.float16:  # the share of each loss may underflow
         grad_out = grad_out.astype(np.float32)
-    share = grad_out / grad_out.dtype.type(x.size) if reduction == "mean" else grad_out
+    count = grad_out.dtype.type(max(1, x.size))
+    share = grad_out / count if reduction == "mean" else grad_out
     of_x, of_target = wanted
     return [
         np.asarray(share * (sigmoid(x) - target), x.dtype) if of_x else None,

@@ -12,10 +12,11 @@ and `pull` turns the gradient of the state into the gradients of the gates.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from tinygrad_np.kernels.activations import write_sigmoid
+from tinygrad_np.kernels.dtypes import widen
 from tinygrad_np.kernels.elementwise import select
 from tinygrad_np.kernels.linalg import product
 from tinygrad_np.kernels.reductions import row_sums
@@ -51,7 +52,7 @@ def lstm(
     def step(t: int, h: Array, from_h: Array) -> None:
         sums = from_h.reshape(4, size, n)
         np.add(sums, gates[t], out=sums)
-        _sigmoid(sums, gates[t])
+        write_sigmoid(sums, gates[t])
         i, f, g, o = gates[t]
         np.tanh(sums[2], out=g)
         np.multiply(f, cs[t - 1] if t else first, out=cs[t])
@@ -133,14 +134,14 @@ def gru(
     hs = _in_order(states, reverse)
     gates = memory.empty((steps, 4, size, n), wide)
     _project(x, weight_ih, bias_ih, reverse, _rows(gates)[:, : 3 * size])
-    bias = None if bias_hh is None else np.repeat(_wide(bias_hh), n).reshape(3 * size, n)
+    bias = None if bias_hh is None else np.repeat(widen(bias_hh), n).reshape(3 * size, n)
 
     def step(t: int, h: Array, from_h: Array) -> None:
         if bias is not None:
             np.add(from_h, bias, out=from_h)
         sums = from_h.reshape(3, size, n)
         np.add(sums[:2], gates[t, :2], out=sums[:2])
-        _sigmoid(sums[:2], gates[t, :2])
+        write_sigmoid(sums[:2], gates[t, :2])
         r, z, n_gate, b = gates[t]
         b[...] = sums[2]
         np.multiply(r, b, out=sums[2])
@@ -259,17 +260,17 @@ def rnn_grads(
 
 def _project(x: Array, weight: Array, bias: Array | None, reverse: bool, out: Array) -> None:
     """Write weight @ x + bias of all steps to `out` (L, rows, N)."""
-    np.matmul(_wide(weight), np.ascontiguousarray(_steps(x, x, reverse)), out=out)
+    np.matmul(widen(weight), np.ascontiguousarray(_steps(x, x, reverse)), out=out)
     if bias is not None:
         # Repeated along the batch: broadcasting would add N numbers at a time.
-        np.add(out, np.repeat(_wide(bias), out.shape[2]).reshape(out.shape[1:]), out=out)
+        np.add(out, np.repeat(widen(bias), out.shape[2]).reshape(out.shape[1:]), out=out)
 
 
 def _advance(
     step: Callable[[int, Array, Array], None], h: Array, hs: Array, weight_hh: Array
 ) -> None:
     """Call `step(t, h, weight_hh @ h)`, which writes the new h to `hs[t]`, for each t."""
-    weight, h = _wide(weight_hh), _batch_last(h)
+    weight, h = widen(weight_hh), _batch_last(h)
     from_h = np.empty((len(weight), hs.shape[2]), hs.dtype)
     with np.errstate(over="ignore"):  # in e^-x of a sigmoid that is 0
         for t in range(len(hs)):
@@ -297,7 +298,7 @@ def _backpropagate(
     of the gradient of h. The products with the weights are computed for all steps at once.
     """
     steps, (blocks, size, n), rows = len(hs), found.shape, len(weight_hh)
-    weight = _wide(weight_hh).T
+    weight = widen(weight_hh).T
     of_x, of_first, of_weight_ih, of_weight_hh, of_bias_ih, of_bias_hh = wanted
     is_one = steps == 1
     # Weight gradients need one matrix (blocks H, L N), so the steps are copied to another order.
@@ -316,15 +317,15 @@ def _backpropagate(
     multiply = np.matmul if is_one else product  # sharing among threads takes 5 us
     grads: Grads = [None] * 6
     if of_x:
-        of_inputs = multiply(matrix[:rows].T, _wide(weight_ih)).reshape(x.shape)
+        of_inputs = multiply(matrix[:rows].T, widen(weight_ih)).reshape(x.shape)
         grads[0] = of_inputs if is_one else _in_order(of_inputs, reverse)
     if of_first:
         grads[1] = of_h.T
     if of_weight_ih:
-        inputs = _wide(x if is_one else _in_order(x, reverse)).reshape(steps * n, x.shape[-1])
+        inputs = widen(x if is_one else _in_order(x, reverse)).reshape(steps * n, x.shape[-1])
         grads[2] = multiply(matrix[:rows], inputs)
     if of_weight_hh:
-        grads[3] = multiply(matrix[-rows:], _wide(h) if is_one else _states_before(h, hs))
+        grads[3] = multiply(matrix[-rows:], widen(h) if is_one else _states_before(h, hs))
     if of_bias_ih or of_bias_hh:
         sums = row_sums(matrix).astype(hs.dtype)
         grads[4:] = [sums[:rows], sums[-rows:].copy()]
@@ -340,23 +341,15 @@ def _states_before(h: Array, hs: Array) -> Array:
     return before.reshape(steps * n, size)
 
 
-def _sigmoid(x: Array, out: Array) -> None:
-    """Write 1 / (1 + e^-x) to `out`; where e^-x overflows, it is 0."""
-    np.negative(x, out=out)
-    np.exp(out, out=out)
-    np.add(out, 1, out=out)
-    np.divide(1, out, out=out)
-
-
 def _add_biases(bias_ih: Array | None, bias_hh: Array | None) -> Array | None:
     if bias_ih is None or bias_hh is None:
         return bias_ih if bias_hh is None else bias_hh
-    return np.asarray(_wide(bias_ih) + _wide(bias_hh))
+    return np.asarray(widen(bias_ih) + widen(bias_hh))
 
 
 def _batch_last(x: Array) -> Array:
     """Return x (..., N, H) as (..., H, N)."""
-    return np.swapaxes(_wide(x), -1, -2)
+    return np.swapaxes(widen(x), -1, -2)
 
 
 def _rows(gates: Array) -> Array:
@@ -384,7 +377,3 @@ def _as_results(states: Array, x: Array) -> Array:
 def _in_order(x: Array, reverse: bool) -> Array:
     """Return a view of x with the steps in the order in which the network reads them."""
     return x[::-1] if reverse else x
-
-
-def _wide(x: Array) -> Any:
-    return x.astype(np.float32) if x.dtype == np.float16 else x

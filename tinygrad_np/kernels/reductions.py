@@ -195,8 +195,8 @@ def add_at(x: Array, key: Any, shape: tuple[int, ...], repeats: int | None = Non
     lead, key = _indexed_axes(key, shape)
     width = max(1, math.prod(shape[lead:]))
     count = math.prod(shape[:lead])
-    if lead == 1 and len(key) == 1:
-        places = key[0].reshape(-1)
+    if lead == 1 and len(key) == 1 and np.asarray(key[0]).dtype.kind in "iu":
+        places = np.asarray(key[0], np.int64).reshape(-1)  # small dtypes may not hold `count`
         places = np.where(places < 0, places + count, places)
     else:
         places = np.arange(count).reshape(shape[:lead])[key].reshape(-1)

@@ -1125,7 +1125,7 @@ def group_norm(
             f"group_norm: expected `num_groups` to divide the number of channels, {channels}, got "
             f"{num_groups!r}."
         )
-    return norm.by_group_statistics(input, num_groups, weight, bias, eps)
+    return ops.group_norm(input, weight, bias, num_groups, eps)
 
 
 def _check_last(who: str, input: Tensor, shape: Sequence[int], **values: Tensor | None) -> int:

@@ -117,13 +117,6 @@ def by_running_statistics(
     return out.half() if is_half else out
 
 
-def by_group_statistics(
-    x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> Tensor:
-    """Return x (N, C, ...) normalized by the mean and variance of each group of channels."""
-    return ops.group_norm(x, weight, bias, num_groups=num_groups, eps=eps)
-
-
 def by_root_mean_square(x: Tensor, rank: int, weight: Tensor | None, eps: float | None) -> Tensor:
     """Return x divided by the root mean square of its last `rank` axes, and scaled."""
     if eps is None:
@@ -417,7 +410,7 @@ class GroupNorm(Layer):
                 f"{self.label()}: expected input with more than one value per group (num_groups="
                 f"{self.num_groups}), got {given}. The variance would be 0. Use a larger input."
             )
-        out = by_group_statistics(x, self.num_groups, self.weight, self.bias, self.eps)
+        out = ops.group_norm(x, self.weight, self.bias, self.num_groups, self.eps)
         return channels_back(out, self.data_format)
 
     def extra_repr(self) -> str:

@@ -55,7 +55,8 @@ def relu(x: Array) -> Array:
 def _is_between(x: Value, low: float, high: float) -> Array:
     """Return whether low < x < high; True where x is nan, so that gradients show it."""
     array: Any = as_array(x)
-    return np.asarray(np.logical_not((array <= low) | (array >= high)))
+    # Unlike NumPy's numbers, Python's are compared in the dtype of the array.
+    return np.asarray(np.logical_not((array <= float(low)) | (array >= float(high))))
 
 
 @op(
@@ -77,6 +78,7 @@ def hardtanh(x: Array, *, min_val: float = -1, max_val: float = 1) -> Array:
 
     Raises:
         DtypeError: if a bound is not a number.
+        ArgumentError: if `min_val` is above `max_val`.
 
     >>> Tensor([-2.0, 0.5]).hardtanh()
     Tensor([-1. ,  0.5])
@@ -84,10 +86,14 @@ def hardtanh(x: Array, *, min_val: float = -1, max_val: float = 1) -> Array:
     for name, bound in (("min_val", min_val), ("max_val", max_val)):
         if not is_real(bound):
             raise DtypeError(f"hardtanh: expected `{name}` to be a number, got {bound!r}.")
-    bounds = np.result_type(x, min_val, max_val)
-    if bounds.kind == "f" and x.dtype.kind != "f":
+    low, high = (b.item() if isinstance(b, np.generic) else b for b in (min_val, max_val))
+    if low > high:
+        raise ArgumentError(
+            f"hardtanh: expected `min_val` to be at most `max_val`, got {low} and {high}."
+        )
+    if x.dtype.kind != "f" and isinstance(low + high, float):
         x = x.astype(np.float32)
-    return kernels.binary(lambda x, low, out=None: np.clip(x, low, max_val, out=out), x, min_val)
+    return kernels.binary(lambda x, low, out=None: np.clip(x, low, high, out=out), x, low)
 
 
 def relu6(x: V) -> V:
@@ -331,16 +337,16 @@ def dropout(
     >>> Tensor([1.0, 2.0]).dropout(0.5, training=False)
     Tensor([1., 2.])
     """
-    check_dropout(p)
+    check_dropout("dropout", "p", p)
     if not training or p == 0:
         return x
     return dropout_with_mask(x, dropout_mask(x.shape, p, generator), float(p))
 
 
-def check_dropout(p: float) -> None:
+def check_dropout(who: str, name: str, p: float) -> None:
     """Raise ArgumentError unless p is a probability."""
     if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: expected `p` to be a number from 0 to 1, got {p}.")
+        raise ArgumentError(f"{who}: expected `{name}` to be a number from 0 to 1, got {p}.")
 
 
 def dropout_mask(shape: Shape, p: float, generator: np.random.Generator | None) -> Array:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
-from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import attention as kernels
 from tinygrad_np.ops.activations import check_dropout, dropout_mask, dropout_with_mask, softmax
 from tinygrad_np.ops.elementwise import add, keep_where, mul, ne, where
 from tinygrad_np.ops.linalg import matmul
-from tinygrad_np.ops.reduce import max
+from tinygrad_np.ops.reduce import in_float32, max
 from tinygrad_np.ops.shape import repeat_interleave, transpose
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape, Value
@@ -144,9 +143,14 @@ def attend(
         ArgumentError: if both `bias` and `allowed` are given.
         ShapeError: if the shapes do not match.
     """
-    _check_shapes(query.shape, key.shape, value.shape)
+    _check_shapes("attend", query.shape, key.shape, value.shape)
     if bias is not None and allowed is not None:
         raise ArgumentError("attend: expected either `bias` or `allowed`, got both.")
+    lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    scores_shape = (*lead, query.shape[-2], key.shape[-2])
+    for name, mask in (("bias", bias), ("allowed", allowed), ("kept", kept)):
+        if mask is not None:
+            _check_broadcast("attend", name, mask.shape, scores_shape)
     masks = kernels.Masks(bias, allowed, kept, dropout_p, is_causal)
     return kernels.attention(query, key, value, masks, scale)
 
@@ -191,15 +195,11 @@ def scaled_dot_product_attention(
     >>> query.scaled_dot_product_attention(key, Tensor([[1.0], [3.0]]))
     Tensor([[2.]])
     """
-    _check_shapes(query.shape, key.shape, value.shape)
+    _check_shapes("scaled_dot_product_attention", query.shape, key.shape, value.shape)
     if query.dtype == key.dtype == value.dtype == np.float16:
         # As in PyTorch, only the result is rounded to float16.
-        wide: V = cast(query, dtype=np.float32)
-        k, v = cast(key, dtype=np.float32), cast(value, dtype=np.float32)
-        out = scaled_dot_product_attention(
-            wide, k, v, attn_mask, dropout_p, is_causal, enable_gqa, generator
-        )
-        return cast(out, dtype=np.float16)
+        options = (attn_mask, dropout_p, is_causal, enable_gqa, generator)
+        return in_float32(scaled_dot_product_attention, query, key, value, *options)
     if enable_gqa:
         key = _repeat_heads(key, query.shape, "key")
         value = _repeat_heads(value, query.shape, "value")
@@ -213,7 +213,7 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         _check_mask(attn_mask, shape)
         bias, allowed = (None, attn_mask) if attn_mask.dtype == bool else (attn_mask, None)
-    check_dropout(dropout_p)
+    check_dropout("scaled_dot_product_attention", "dropout_p", dropout_p)
     kept = dropout_mask(shape, dropout_p, generator) if dropout_p else None
     return attend(
         query,
@@ -241,12 +241,12 @@ def _repeat_heads(x: V, query_shape: Shape, name: str) -> V:
     return repeat_interleave(x, heads // own, dim=-3)
 
 
-def _check_shapes(query: Shape, key: Shape, value: Shape) -> None:
+def _check_shapes(who: str, query: Shape, key: Shape, value: Shape) -> None:
     fits = min(map(len, (query, key, value))) >= 2
     if not fits or query[-1] != key[-1] or key[-2] != value[-2]:
         raise ShapeError(
-            "scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value "
-            f"(..., S, D), got {query}, {key} and {value}."
+            f"{who}: expected query (..., L, E), key (..., S, E) and value (..., S, D), got "
+            f"{query}, {key} and {value}."
         )
 
 
@@ -270,9 +270,13 @@ def _check_mask(mask: Value, scores_shape: Shape) -> None:
             "attend) or float (added to the scores), got "
             f"{getattr(mask, 'dtype', type(mask).__name__)}."
         )
-    pairs = zip(mask.shape[::-1], scores_shape[::-1], strict=False)
-    if len(mask.shape) > len(scores_shape) or any(n not in (1, full) for n, full in pairs):
+    _check_broadcast("scaled_dot_product_attention", "attn_mask", mask.shape, scores_shape)
+
+
+def _check_broadcast(who: str, name: str, shape: Shape, scores_shape: Shape) -> None:
+    pairs = zip(shape[::-1], scores_shape[::-1], strict=False)
+    if len(shape) > len(scores_shape) or any(n not in (1, full) for n, full in pairs):
         raise ShapeError(
-            "scaled_dot_product_attention: expected `attn_mask` to broadcast to (..., L, S) = "
-            f"{scores_shape}, got shape {mask.shape}."
+            f"{who}: expected `{name}` to broadcast to (..., L, S) = {scores_shape}, got shape "
+            f"{shape}."
         )

@@ -7,12 +7,13 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast
-from tinygrad_np.errors import AxisError, ShapeError
+from tinygrad_np.errors import ArgumentError, AxisError, ShapeError
+from tinygrad_np.kernels import group_norm as group_kernels
 from tinygrad_np.kernels import norms as kernels
 from tinygrad_np.ops.elementwise import add, mul
 from tinygrad_np.ops.functions import rsqrt
 from tinygrad_np.ops.indexing import getitem
-from tinygrad_np.ops.reduce import Axis, center, mean, scale_of_large
+from tinygrad_np.ops.reduce import Axis, center, in_float32, mean, scale_of_large
 from tinygrad_np.ops.shape import as_tuple, normalize_axis, reshape
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import DType, Shape, Value
@@ -57,9 +58,8 @@ def _define_batch_norm(
     eps: float,
 ) -> Value:
     """Define `batch_norm` in terms of other ops; the statistics are always computed from x."""
-    if x.dtype == np.float16:  # squares would overflow
-        others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
-        return cast(_define_batch_norm(cast(x, np.float32), *others, eps=eps), x.dtype)
+    if x.dtype == np.float16:
+        return in_float32(_define_batch_norm, x, weight, bias, eps=eps)
     axes = (0, *range(2, len(x.shape)))
     centered = center(x, axis=axes)
     variance = mean(centered * centered, axis=axes, keepdim=True)
@@ -171,8 +171,8 @@ def layernorm(x: V, axis: Axis = -1, eps: float = 1e-5) -> V:
 
 
 def _standardize(x: V, axis: Axis, eps: float) -> V:
-    if x.dtype == np.float16:  # squares would overflow
-        return cast(_standardize(cast(x, np.float32), axis, eps), x.dtype)
+    if x.dtype == np.float16:
+        return in_float32(_standardize, x, axis, eps)
     centered = center(x, axis=axis)
     variance = mean(mul(centered, centered), axis=axis, keepdim=True)
     return mul(centered, rsqrt(add(variance, eps)))
@@ -180,9 +180,8 @@ def _standardize(x: V, axis: Axis, eps: float) -> V:
 
 def _define_layer_norm(x: V, weight: V | None = None, bias: V | None = None, *, eps: float) -> V:
     """Define `layer_norm` in terms of other ops."""
-    if x.dtype == np.float16:  # squares would overflow
-        others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
-        return cast(_define_layer_norm(cast(x, np.float32), *others, eps=eps), x.dtype)
+    if x.dtype == np.float16:
+        return in_float32(_define_layer_norm, x, weight, bias, eps=eps)
     out = _standardize(x, -1, eps)
     if weight is not None:
         out = mul(out, weight)
@@ -220,10 +219,8 @@ def _define_group_norm(
     eps: float,
 ) -> Value:
     """Define `group_norm` in terms of other ops."""
-    if x.dtype == np.float16:  # squares would overflow
-        others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
-        wide = cast(x, np.float32)
-        return cast(_define_group_norm(wide, *others, num_groups=num_groups, eps=eps), x.dtype)
+    if x.dtype == np.float16:
+        return in_float32(_define_group_norm, x, weight, bias, num_groups=num_groups, eps=eps)
     size = math.prod(x.shape[1:]) // num_groups
     groups = reshape(x, shape=(x.shape[0], num_groups, size))
     out = reshape(_standardize(groups, -1, eps), shape=x.shape)
@@ -236,7 +233,7 @@ def _define_group_norm(
     "(x - mean x) / √(variance of x + eps) * weight + bias",
     definition=_define_group_norm,
     differentiable=("x", "weight", "bias"),
-    backward=kernels.group_norm_grads,
+    backward=group_kernels.group_norm_grads,
     caches=("statistics",),
     floating=True,
     flops=lambda x: 6 * x.size,
@@ -255,19 +252,24 @@ def group_norm(
     and bias are (C,).
 
     Raises:
+        ArgumentError: if `num_groups` does not divide C.
         AxisError: if x has fewer than two axes.
         ShapeError: if `weight` or `bias` does not match x.
     """
     _check_rank("group_norm", x)
+    if num_groups < 1 or x.shape[1] % num_groups:
+        raise ArgumentError(
+            f"group_norm: expected `num_groups` to divide the {x.shape[1]} channels, got "
+            f"{num_groups}."
+        )
     _check_shape("group_norm", x, x.shape[1:2], weight=weight, bias=bias)
-    return kernels.group_norm(x, weight, bias, num_groups, eps)
+    return group_kernels.group_norm(x, weight, bias, num_groups, eps)
 
 
 def _define_rms_norm(x: V, weight: V | None = None, *, eps: float) -> V:
     """Define `rms_norm` in terms of other ops."""
-    if x.dtype == np.float16:  # squares would overflow
-        other = None if weight is None else cast(weight, np.float32)
-        return cast(_define_rms_norm(cast(x, np.float32), other, eps=eps), x.dtype)
+    if x.dtype == np.float16:
+        return in_float32(_define_rms_norm, x, weight, eps=eps)
     with np.errstate(over="ignore"):
         squares = mean(mul(x, x), axis=-1, keepdim=True)
     scale = scale_of_large(squares)

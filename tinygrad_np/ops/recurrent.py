@@ -58,10 +58,6 @@ def _gru_step(from_x: Value, from_h: Value, h: Value) -> tuple[Value]:
     return (n + z * (h - n),)
 
 
-def _rnn_step(from_x: Value, from_h: Value, h: Value, relu: bool) -> tuple[Value]:
-    return (_relu(from_x + from_h) if relu else tanh(from_x + from_h),)
-
-
 def _unroll(step: Any, x: Value, state: tuple[Value, ...], params: Any, reverse: bool) -> Value:
     """Repeat `step` along x, and stack the states of all steps: (L, N, H), or one per part."""
     dtype = x.dtype
@@ -83,17 +79,8 @@ def _unroll(step: Any, x: Value, state: tuple[Value, ...], params: Any, reverse:
 
 
 def _define_lstm(
-    x: Value,
-    h: Value,
-    c: Value,
-    weight_ih: Value,
-    weight_hh: Value,
-    bias_ih: Value | None = None,
-    bias_hh: Value | None = None,
-    *,
-    reverse: bool = False,
+    x: Value, h: Value, c: Value, *params: Value | None, reverse: bool = False
 ) -> Value:
-    params = (weight_ih, weight_hh, bias_ih, bias_hh)
     return _unroll(_lstm_step, x, (h, c), params, reverse)
 
 
@@ -140,17 +127,8 @@ def lstm(
     return kernels.lstm(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, reverse)
 
 
-def _define_gru(
-    x: Value,
-    h: Value,
-    weight_ih: Value,
-    weight_hh: Value,
-    bias_ih: Value | None = None,
-    bias_hh: Value | None = None,
-    *,
-    reverse: bool = False,
-) -> Value:
-    return _unroll(_gru_step, x, (h,), (weight_ih, weight_hh, bias_ih, bias_hh), reverse)
+def _define_gru(x: Value, h: Value, *params: Value | None, reverse: bool = False) -> Value:
+    return _unroll(_gru_step, x, (h,), params, reverse)
 
 
 @op(
@@ -184,20 +162,12 @@ def gru(
 
 
 def _define_rnn(
-    x: Value,
-    h: Value,
-    weight_ih: Value,
-    weight_hh: Value,
-    bias_ih: Value | None = None,
-    bias_hh: Value | None = None,
-    *,
-    relu: bool = False,
-    reverse: bool = False,
+    x: Value, h: Value, *params: Value | None, relu: bool = False, reverse: bool = False
 ) -> Value:
-    def step(from_x: Value, from_h: Value, h: Value) -> tuple[Value]:
-        return _rnn_step(from_x, from_h, h, relu)
+    def step(from_x: Value, from_h: Value, _: Value) -> tuple[Value]:
+        return (_relu(from_x + from_h) if relu else tanh(from_x + from_h),)
 
-    return _unroll(step, x, (h,), (weight_ih, weight_hh, bias_ih, bias_hh), reverse)
+    return _unroll(step, x, (h,), params, reverse)
 
 
 @op(

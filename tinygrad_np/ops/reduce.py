@@ -372,7 +372,7 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
     Tensor(1.6667)
     """
     if x.dtype == np.float16:
-        return _in_float32(var, x, axis, keepdim, correction)
+        return in_float32(var, x, axis, keepdim, correction)
     axes = normalize_axes("var", x, axis)
     centered = center(x, axes)
     # The mean of the squares is finite even where their sum overflows.
@@ -395,7 +395,7 @@ def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
     Tensor(1.2910)
     """
     if x.dtype == np.float16:
-        return _in_float32(std, x, axis, keepdim, correction)
+        return in_float32(std, x, axis, keepdim, correction)
     with np.errstate(over="ignore"):
         variance = var(x, axis, keepdim, correction)
     scale = scale_of_large(variance)
@@ -417,9 +417,13 @@ def scale_of_large(squares: Value) -> Array | None:
     return None if is_finite.all() else np.where(is_finite, 1, 2.0**-96).astype(values.dtype)
 
 
-def _in_float32(function: Callable[..., V], x: V, *options: Axis | float) -> V:
-    """Call a function on a float16 tensor in float32, because squares would overflow."""
-    return cast(function(cast(x, dtype=np.float32), *options), dtype=x.dtype)
+def in_float32(function: Callable[..., V], x: V, *others: Any, **options: Any) -> V:
+    """Return what a function returns for float16, computed in float32: squares would overflow."""
+    wide = [
+        cast(value, dtype=np.float32) if getattr(value, "dtype", None) == np.float16 else value
+        for value in (x, *others)
+    ]
+    return cast(function(*wide, **options), dtype=x.dtype)
 
 
 def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> tuple[V, V]:

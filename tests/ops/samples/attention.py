@@ -50,6 +50,16 @@ BAD: Bads = {
     "attend": [
         bad(ops.attend, ShapeError, "expected query (..., L, E), key", X, (2, 4), X, scale=1.0),
         bad(ops.attend, ShapeError, "attend: ... broadcast", HEADS, (4, 2, 3), HEADS, scale=1.0),
+        bad(
+            ops.attend,
+            ShapeError,
+            "attend: expected `bias` to broadcast",
+            X,
+            X,
+            X,
+            (2, 9),
+            scale=1.0,
+        ),
         bad(ops.attend, ArgumentError, "got both", X, X, X, (2, 2), np.eye(2) > 0, scale=1.0),
     ],
     "scaled_dot_product_attention": [
@@ -70,7 +80,14 @@ BAD: Bads = {
         _attention(ShapeError, "`attn_mask` ... (2, 2), got shape (3, 2)", X, X, X, (3, 2)),
         _attention(ShapeError, "got shape (1, 2, 2)", X, X, X, (1, 2, 2)),
         _attention(ArgumentError, "`attn_mask` or ... got both", X, X, X, (2, 2), is_causal=True),
-        _attention(ArgumentError, "dropout: ... 0 to 1, got 1.5", X, X, X, dropout_p=1.5),
+        _attention(
+            ArgumentError,
+            "expected `dropout_p` to be a number from 0 to 1, got 1.5",
+            X,
+            X,
+            X,
+            dropout_p=1.5,
+        ),
         _attention(
             ShapeError,
             "query (6, 2, 3) and ... (4, 2, 3)",

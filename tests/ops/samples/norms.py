@@ -8,7 +8,7 @@ import numpy as np
 from tests.ops.samples.tools import Bads, Sample, Table, bad, normal
 from tinygrad_np import Tensor as T
 from tinygrad_np import ops
-from tinygrad_np.errors import AxisError, ShapeError
+from tinygrad_np.errors import ArgumentError, AxisError, ShapeError
 
 SHAPES = [(4, 3), (2, 3, 4), (1, 2, 5), (2, 3, 4, 5), (3, 1, 2, 2), (2, 2, 1, 3, 2), (0, 3, 2, 2)]
 
@@ -104,6 +104,14 @@ BAD: Bads = {
     ],
     "group_norm": [
         bad(ops.group_norm, AxisError, "group_norm: ... got (3,)", (3,), num_groups=1, eps=0.1),
+        bad(
+            ops.group_norm,
+            ArgumentError,
+            "group_norm: expected `num_groups` to divide the 4 channels, got 3",
+            (3, 4),
+            num_groups=3,
+            eps=0.1,
+        ),
         bad(
             ops.group_norm,
             ShapeError,
