@@ -5,11 +5,11 @@
     python examples/benchmark.py --only steps,tape --threads 1
     python examples/benchmark.py --epochs-on-mnist 3
 
-It measures training steps and evaluation of four models, training steps of transformers, recurrent
-networks and others (with one thread and with all), the tape's overhead per op, peak memory, scaling
-with batch size, depth and sequence length, and single ops compared with their lower bounds (the
-bare NumPy calls that they cannot avoid). With `--epochs-on-mnist N` it instead trains MnistCNN on
-MNIST for N epochs with each framework.
+It measures training steps and evaluation of four models; training steps of a transformer, recurrent
+networks and other models, with one thread and with all; the tape's overhead per op; peak memory;
+scaling with batch size, depth and sequence length; and single ops compared with their lower bounds
+(the bare NumPy calls that they cannot avoid). With `--epochs-on-mnist N` it instead trains MnistCNN
+on MNIST for N epochs with each framework.
 
 It prints tables row by row: medians and, in brackets, quartiles. If PyTorch is installed, they
 include the ratio `ours/PyTorch`; below 1, tinygrad_np is faster. The ratios of training steps and
@@ -114,11 +114,11 @@ def print_config(args: argparse.Namespace, sides: Mapping[str, Side], results: A
         print(f"threads on each side: {args.threads}")
     print(printed.getvalue(), end="")
     results["config"] = printed.getvalue().splitlines()
-    results["physical_cores"] = cores.physical()
+    results["physical_cores"] = cores.count_physical_cores()
     if results["physical_cores"] and results["physical_cores"] < args.threads:
         print(
-            f"warning: {args.threads} threads share {results['physical_cores']} physical cores "
-            "(hyper-threads). More threads than cores gain little on either side."
+            f"warning: more threads ({args.threads}) than physical cores "
+            f"({results['physical_cores']}). Hyper-threads gain little on either side."
         )
     if PYTORCH not in sides:
         print(

@@ -1,4 +1,4 @@
-"""Train a small GPT on a novel to predict the next character, and let it write a paragraph.
+"""Train a small GPT on a novel to predict the next character, then let it write a paragraph.
 
     python examples/char_gpt.py
     python examples/char_gpt.py --prompt "The Queen " --seed 1
@@ -8,8 +8,8 @@ It trains for about two minutes on two CPU cores. A batch contains windows from 
 the run, it prints the training loss and the loss on the last tenth of the novel, which is held out
 for validation. A uniform guess has a loss of log 67 = 4.20 nats per character.
 
-To write, it samples one character at a time from the 20 most likely ones. The model sees the last
-64 characters and computes all of them again for each new one; char_rnn.py does not have to.
+To write, it samples one character at a time from the 20 most likely ones. For each new character,
+the model processes the last 64 again, which char_rnn.py does not need to do.
 
 The output directory, runs/char_gpt by default, gets the text (sample.txt), the weights
 (model.safetensors), the losses (results.json) and their plot (losses.png).

@@ -1,14 +1,14 @@
-"""Train an LSTM on a novel to predict the next character, and let it write a paragraph.
+"""Train an LSTM on a novel to predict the next character, then let it write a paragraph.
 
     python examples/char_rnn.py
     python examples/char_rnn.py --prompt "The Queen " --seed 1
 
 It trains for about two minutes on two CPU cores, with the data, the loop and the output of
-char_gpt.py; only the model differs. As there, a batch contains windows from random places, and the
-LSTM starts each of them with a state of zeros: the steps are then independent of each other, and no
-state has to be carried from batch to batch, as truncated backpropagation through time would do.
+char_gpt.py; only the model differs. A batch again contains windows from random places, and the LSTM
+starts each of them with a state of zeros. Training steps are then independent of each other; in
+truncated backpropagation through time, they would pass the state from batch to batch.
 
-To write, the LSTM reads the prompt once. Its state then stands for all the text so far, so each new
+To write, the LSTM reads the prompt once. Its state then summarizes all the text so far, so each new
 character costs one time step, however long the text is.
 
 The output directory, runs/char_rnn by default, gets the text (sample.txt), the weights
@@ -31,7 +31,7 @@ SETTING = language.Setting(
 
 
 class Reader:
-    """Read a growing text; the state is carried on, so that no character is read twice."""
+    """Read a growing text, and keep the LSTM's state, so that no character is read twice."""
 
     def __init__(self, model: CharRNN) -> None:
         self.model = model

@@ -1,4 +1,4 @@
-"""What char_gpt.py and char_rnn.py share: text, batches, the training loop, sampling and files."""
+"""Text, batches, training loop, sampling and files of char_gpt.py and char_rnn.py."""
 
 import argparse
 import time
@@ -56,7 +56,7 @@ def load() -> Text:
     end = len(tokens) * 9 // 10
     print(
         f"Alice's Adventures in Wonderland: {end:,} characters for training and the last "
-        f"{len(tokens) - end:,} for validation, {len(vocabulary)} of them distinct"
+        f"{len(tokens) - end:,} for validation; {len(vocabulary)} distinct characters"
     )
     return Text(vocabulary, tokens[:end], tokens[end:])
 
@@ -67,7 +67,7 @@ def parse_arguments(description: str, folder: str, setting: Setting) -> argparse
     Args:
         description: what the program does.
         folder: default output directory.
-        setting: the setting whose number of steps is the default.
+        setting: hyperparameters; --steps and --quick change some of them.
 
     Raises:
         ArgumentError: if an argument is invalid.
@@ -103,14 +103,14 @@ def fit(
     generator = np.random.default_rng(seed)
     groups = optim.decay_groups(model.named_parameters(), setting.weight_decay)
     optimizer = optim.AdamW(groups, lr=setting.lr, betas=(0.9, 0.98))
-    schedule = warmup_and_cosine(optimizer, setting.steps)
+    schedule = make_schedule(optimizer, setting.steps)
     interval = -(-setting.steps // 10)
     history: list[dict[str, float]] = []
     losses: list[float] = []
     start = time.perf_counter()
     for step in range(1, setting.steps + 1):
         inputs, targets = draw_batch(text.train, setting, generator)
-        loss = loss_of(predict, inputs, targets)
+        loss = compute_loss(predict, inputs, targets)
         optimizer.zero_grad()
         loss.backward()
         optim.clip_grad_norm(model.parameters(), max_norm=1.0)
@@ -140,7 +140,7 @@ def describe(row: dict[str, float], steps: int) -> str:
     )
 
 
-def warmup_and_cosine(optimizer: optim.Optimizer, steps: int) -> optim.Schedule:
+def make_schedule(optimizer: optim.Optimizer, steps: int) -> optim.Schedule:
     """Return a schedule that warms up for a tenth of the steps, then falls to 0."""
     warmup = max(1, steps // 10)
     parts = [
@@ -153,7 +153,7 @@ def warmup_and_cosine(optimizer: optim.Optimizer, steps: int) -> optim.Schedule:
 def draw_batch(
     tokens: Array, setting: Setting, generator: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return windows from random places, and as targets the character after each character.
+    """Return windows from random places and, as targets, the same windows one character later.
 
     Both have shape (batch_size, length).
     """
@@ -162,7 +162,7 @@ def draw_batch(
     return windows[:, :-1], windows[:, 1:]
 
 
-def loss_of(predict: Predict, inputs: Array, targets: Array) -> Tensor:
+def compute_loss(predict: Predict, inputs: Array, targets: Array) -> Tensor:
     """Return the mean cross-entropy per character, in nats."""
     return predict(inputs).flatten(0, 1).cross_entropy(targets.reshape(-1))
 
@@ -171,12 +171,12 @@ def loss_of(predict: Predict, inputs: Array, targets: Array) -> Tensor:
 def evaluate(model: nn.Module, predict: Predict, tokens: Array, length: int) -> float:
     """Return the mean loss over a text cut into windows of `length` characters.
 
-    The model sees nothing of the window before, so the first predictions of each are poor.
+    The model does not see the previous window, so the first predictions in each window are poor.
     """
     count = (len(tokens) - 1) // length
     inputs, targets = (tokens[i : i + count * length].reshape(count, length) for i in (0, 1))
     model.eval()
-    loss = loss_of(predict, inputs, targets)
+    loss = compute_loss(predict, inputs, targets)
     model.train()
     return float(loss.item())
 
@@ -198,7 +198,7 @@ def write(
         length: number of characters to write.
         generator: source of the samples.
         temperature: divisor of the logits; below 1, it makes likely characters more likely.
-        top_k: number of candidates: the most likely characters.
+        top_k: number of most likely characters to sample from.
 
     Returns:
         The start, followed by the new characters.

@@ -1,8 +1,8 @@
 """Models defined by their forward pass alone, without a line of backward code.
 
 The classes exported here classify images or points, and the command line trains them by name.
-`models.char_gpt` and `models.char_rnn` contain models for text, which the scripts of the same name
-in `examples/` train.
+`models.char_gpt` and `models.char_rnn` are models of text; the scripts of the same names in
+`examples/` train them.
 """
 
 from .digits_cnn import DigitsCNN

@@ -61,15 +61,16 @@ class CharGPT(nn.Module):
         depth blocks: x + attention(norm(x)) > x + MLP(norm(x)), MLP width to 4 width to width
         layer norm > linear (width to vocabulary)
 
-    The design is that of GPT-2 (Radford et al. 2019), without dropout of attention weights and with
-    an output layer of its own. The initial values are GPT-2's, scaled from its width of 768:
-    weights are normal with standard deviation 0.02 √(768 / width), divided by the square root of
-    the number of residual branches in the last layer of each branch, and biases are 0.
+    The design is that of GPT-2 (Radford et al. 2019), without dropout of attention weights, and
+    with an output layer that does not share its weight with the token embedding. The initial values
+    are GPT-2's, scaled from its width of 768: weights are normal with standard deviation
+    0.02 √(768 / width), and biases are 0. In the last layer of each residual branch, the deviation
+    is divided by the square root of the number of branches.
 
     Args:
         generator: NumPy generator for the initial values and for dropout; None uses the default
             generator.
-        vocabulary: number of different characters; `data.alice()` has 67.
+        vocabulary: number of distinct characters; `data.alice()` has 67.
         context: largest number of characters that the model sees at once.
         width: size of the vector of each character.
         heads: number of attention heads per block; must divide `width`.
@@ -111,8 +112,8 @@ class CharGPT(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, generator=generator)
-        # With 0.02 at width 128, attention starts so close to uniform that the loss after 250 steps
-        # of char_gpt.py was 2.35 instead of 2.05.
+        # With 0.02 at width 128, attention starts so close to uniform that the loss is 2.35 instead
+        # of 2.05 after 250 steps of char_gpt.py.
         std = 0.02 * (768 / width) ** 0.5
         for name, parameter in self.named_parameters():
             if name.endswith(("attention.out.weight", "mlp.2.weight")):
@@ -123,7 +124,7 @@ class CharGPT(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits (N, T, vocabulary) of the next characters for characters (N, T)."""
+        """Map characters (N, T) to the logits (N, T, vocabulary) of the character after each."""
         positions = np.arange(tokens.shape[1])
         x = self.dropout(self.token(tokens) + self.position(positions))  # N, T, width
         x = self.blocks(x)  # N, T, width

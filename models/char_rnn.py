@@ -17,7 +17,7 @@ class CharRNN(nn.Module):
     Args:
         generator: NumPy generator for the initial values and for dropout; None uses the default
             generator.
-        vocabulary: number of different characters; `data.alice()` has 67.
+        vocabulary: number of distinct characters; `data.alice()` has 67.
         width: size of the vector of each character.
         hidden: size of the LSTM's state.
         depth: number of LSTM layers.
@@ -57,11 +57,11 @@ class CharRNN(nn.Module):
         self.head = nn.Linear(hidden, vocabulary, generator=generator)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return logits (N, T, vocabulary) of the next characters, and the state after them.
+        """Return the logits (N, T, vocabulary) of the character after each, and the LSTM's state.
 
         Args:
             tokens: characters (N, T).
-            state: the state after the characters before them; zeros by default.
+            state: state of the LSTM after the preceding characters; zeros by default.
         """
         x = self.token(tokens)  # N, T, width
         x, state = self.lstm(x, state)  # N, T, hidden

@@ -48,7 +48,8 @@ class Observer(ContextDecorator):
         """Observe the VJP of a node for the input at `position`, or its backward kernel.
 
         For a kernel, `position` is -1, and `call` returns one gradient or None per input. For a
-        selection such as x[:, t], it adds `grad_out` to the total of x and returns [grad_out].
+        selection like x[:, t], `call` adds `grad_out` to the total gradient of x, and returns
+        [grad_out].
         """
         return call()
 

@@ -1,4 +1,4 @@
-"""The number of physical cores: hyper-threads of one core share its arithmetic units."""
+"""Count physical cores: the hyper-threads of a core share its arithmetic units."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 _CPUS = Path("/sys/devices/system/cpu")
 
 
-def physical(cpus: Path = _CPUS) -> int | None:
+def count_physical_cores(cpus: Path = _CPUS) -> int | None:
     """Return the number of physical cores available to this process; None if unknown.
 
-    Linux lists the CPUs that are hyper-threads of the same core in one file per CPU.
+    On Linux, one file per CPU lists the hyper-threads of its core.
     """
     if not hasattr(os, "sched_getaffinity"):
         return None

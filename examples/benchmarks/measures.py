@@ -123,9 +123,9 @@ def evaluation(plan: Plan) -> list[Row]:
 
 
 def workloads(plan: Plan) -> list[Row]:
-    """Time a training step of each workload with one thread per side, and with all."""
+    """Time a training step of each workload with one thread on each side, and with all."""
     table = Table(
-        "Training step of further models in ms",
+        "Training step of other models in ms",
         Column("model", 14),
         Column("threads", 8),
         *side_columns(plan),
@@ -184,7 +184,7 @@ def memory(plan: Plan) -> list[Row]:
 
 
 def growth(plan: Plan) -> list[Row]:
-    """Time steps at growing batch sizes, depths and lengths, and fit a line to each."""
+    """Time steps at growing batch sizes, depths and sequence lengths; fit a line to each."""
     batch_steps = {}
     for batch in plan.growing_batches:
         images, labels = images_for("MnistCNN", batch)

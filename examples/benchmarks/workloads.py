@@ -1,8 +1,8 @@
-"""Training steps of the models people train next, written once for both frameworks.
+"""Training steps of transformers, recurrent networks and other models, for both frameworks.
 
-`torch` is the module `tinygrad_np` or `torch`: the names used here are the same in both, so both
-sides run the same source. Each workload returns the model's parameters and a function that computes
-the loss; `training_step` adds the optimizer.
+`torch` is the module `tinygrad_np` or `torch`: the names used here exist in both, so both sides run
+the same source. Each workload returns the model's parameters and a function that computes the loss;
+`training_step` adds the optimizer.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ VOCABULARY = 65
 
 
 class Training(NamedTuple):
-    """What a training step needs besides an optimizer: parameters, and the loss of one batch."""
+    """The parameters of a model, and a function that computes its loss on one batch."""
 
     parameters: Iterable[Any]
     loss: Callable[[], Any]
@@ -116,14 +116,14 @@ def _classifier(torch: Any, net: Any, x: Any) -> Training:
 
 
 def mlp(torch: Any) -> Training:
-    """Return the perceptron 784-256-10 on 64 images."""
+    """Return an MLP of sizes 784-256-10 on 64 images."""
     nn = torch.nn
     net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
     return _classifier(torch, net, _normal(torch, 64, 784))
 
 
 def small_mlp(torch: Any) -> Training:
-    """Return the perceptron 2-16-16-1 on 100 points, as for two interleaved moons."""
+    """Return an MLP of sizes 2-16-16-1 on 100 points, as for two interleaved moons."""
     nn = torch.nn
     net = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1))
     x, target = _normal(torch, 100, 2), _classes(torch, 2, 100, 1).float()
@@ -134,7 +134,7 @@ def small_mlp(torch: Any) -> Training:
 
 
 def residual(torch: Any, channels: int = 32) -> Training:
-    """Return five residual 3x3 convolutions with batch norm on 16 images (channels, 16, 16)."""
+    """Return five residual 3x3 convolutions with batch norm on images (16, channels, 16, 16)."""
     nn = torch.nn
 
     class Block(nn.Module):  # type: ignore[misc, name-defined]
@@ -152,7 +152,7 @@ def residual(torch: Any, channels: int = 32) -> Training:
 
 
 def vae(torch: Any) -> Training:
-    """Return a variational autoencoder 784-256-16-256-784 on 64 images (Kingma, Welling 2014)."""
+    """Return a variational autoencoder 784-256-16-256-784 on 64 images (Kingma & Welling 2014)."""
     nn, functional = torch.nn, torch.nn.functional
     encoder = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 32))
     decoder = nn.Sequential(nn.Linear(16, 256), nn.ReLU(), nn.Linear(256, 784))
@@ -169,7 +169,7 @@ def vae(torch: Any) -> Training:
 
 
 def conv1d(torch: Any) -> Training:
-    """Return two 1-D convolutions with kernel size 5 on 32 signals of 16 channels, 128 steps."""
+    """Return two 1-D convolutions with kernel size 5 on 32 signals of shape (16, 128)."""
     nn = torch.nn
     net = nn.Sequential(
         nn.Conv1d(16, 32, 5, padding=2),
@@ -251,7 +251,7 @@ class Workload(NamedTuple):
     optimizer: str
     rate: float
     sizes: str
-    """The sizes, as text for the table."""
+    """Sizes of the model and the batch, as shown in the table."""
 
 
 WORKLOADS = {

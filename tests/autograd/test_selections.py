@@ -24,7 +24,7 @@ WAYS = {
 
 
 def total_of(parts):
-    """Sum different multiples of the parts, so that each has a gradient of its own."""
+    """Sum different multiples of the parts, so that each has a different gradient."""
     total = Tensor(0.0)
     for place, part in enumerate(parts):
         total = total + (part * (0.1 + place)).sum()
@@ -123,7 +123,7 @@ def test_gradients_of_targets_share_no_memory_and_skip_other_slices():
 @pytest.mark.slow
 @each("is_shared", [False, True])
 def test_many_float16_slices_are_summed_in_float32(is_shared):
-    """In float16, a sum of ones stops at 2048."""
+    """In float16, a sum of ones stops growing at 2048."""
     x, total = leaf(np.ones((2, 2), np.float16)), Tensor(np.zeros(2, np.float32))
     y = x * 1
     for _ in range(3000):

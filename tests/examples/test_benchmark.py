@@ -169,12 +169,12 @@ def test_slow_blas_settings_are_reported(tmp_path):
 @pytest.mark.parametrize(("siblings", "expected"), [(["0,1", "0,1"], 1), (["0", "1"], 2)])
 def test_hyper_threads_of_a_core_count_once(tmp_path, monkeypatch, siblings, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
-    assert cores.physical(tmp_path) is None
+    assert cores.count_physical_cores(tmp_path) is None
     for number, text in enumerate(siblings):
         folder = tmp_path / f"cpu{number}" / "topology"
         folder.mkdir(parents=True)
         (folder / "thread_siblings_list").write_text(text + "\n")
-    assert cores.physical(tmp_path) == expected
+    assert cores.count_physical_cores(tmp_path) == expected
 
 
 @pytest.mark.slow

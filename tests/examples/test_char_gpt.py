@@ -36,7 +36,7 @@ def test_short_run_trains_writes_and_saves(tmp_path):
 
 
 @pytest.mark.slow
-def test_seed_decides_the_text(tmp_path):
+def test_seed_determines_the_text(tmp_path):
     texts = []
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         (tmp_path / name).mkdir()

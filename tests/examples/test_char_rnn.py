@@ -1,4 +1,4 @@
-"""Tests of examples/char_rnn.py: a short run, and generation that reads nothing twice."""
+"""Tests of examples/char_rnn.py: a short run, and sampling that reads no character twice."""
 
 import numpy as np
 import pytest

@@ -27,13 +27,13 @@ def test_targets_are_the_characters_after_the_inputs():
         assert (inputs == inputs[:, :1] + np.arange(6)).all()
         assert (targets == inputs + 1).all()
         starts |= set(inputs[:, 0].tolist())
-    assert starts == set(range(100, 114)), "every place of the text occurs"
+    assert starts == set(range(100, 114)), "expected windows from every position"
 
 
 def test_learning_rate_rises_then_falls_to_0():
     weight = Tensor(1.0, requires_grad=True)
     optimizer = optim.SGD([weight], lr=0.1)
-    schedule = language.warmup_and_cosine(optimizer, 20)
+    schedule = language.make_schedule(optimizer, 20)
     rates = []
     for _ in range(20):
         rates.append(optimizer.param_groups[0]["lr"])

@@ -73,7 +73,7 @@ def test_gradients_overwrite_only_if_asked_and_have_the_memory_order_of_x(name):
     np.testing.assert_array_equal(strided, expected)
     assert strided.flags.f_contiguous
     np.testing.assert_array_equal(given, before)
-    # The whole, of several pieces, gives the same as each row by itself.
+    # The whole array, in several pieces, gives the same result as one row at a time.
     np.testing.assert_array_equal(
         np.stack([grad(g, r, False) for g, r in zip(given, x, strict=True)]), expected
     )

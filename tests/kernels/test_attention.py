@@ -58,7 +58,7 @@ def test_attention_accepts_any_number_of_leading_axes(lead):
 
 
 def test_attention_keeps_the_memory_order_of_heads():
-    """Heads that are views of (N, L, heads * E) give an output that joins them without a copy."""
+    """For heads that are views of (N, L, heads * E), the output can be joined without a copy."""
     x = normal(2, 7, 3, 4).transpose(0, 2, 1, 3)
     out, statistics = kernels.attention(x, x, x, kernels.Masks(), 0.5)
     assert out.transpose(0, 2, 1, 3).flags.c_contiguous
@@ -69,7 +69,7 @@ def test_attention_keeps_the_memory_order_of_heads():
 
 
 @each("masked", [np.nan, 1e38])
-def test_masked_keys_do_not_matter(masked):
+def test_masked_keys_have_no_effect(masked):
     """Queries that may not attend to a key ignore it, even if it gives huge scores or nan."""
     query, key, value = (normal(1, 1, 3, 4, seed=n).astype(np.float32) for n in range(3))
     query[..., 0] = 1

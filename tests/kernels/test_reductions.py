@@ -112,7 +112,7 @@ def test_repeated_indices_are_added_accurately():
 
 
 @pytest.mark.parametrize("count", [7, 300, 70_000])
-def test_rows_added_once_or_repeatedly_are_exact_sums(count):
+def test_sums_of_rows_with_repeated_indices_are_exact(count):
     """Sorting uses integers of 8, 16 or 32 bits, depending on the number of rows."""
     places = rng().integers(-count, count, 400)
     places[:5] = places[5]

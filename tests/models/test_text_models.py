@@ -75,7 +75,7 @@ def test_later_characters_do_not_change_earlier_logits(make, position):
 
 
 def test_gpt_attends_with_one_distribution_per_head():
-    """The heads of the fused projection are computed by hand: query, key, value, then heads."""
+    """The fused projection has query, key and value in this order, each divided into heads."""
     attention = small_gpt(rng()).astype(np.float64).blocks[0].attention
     x = rng().standard_normal((2, 5, 12))
     projected = x @ attention.project.weight.numpy().T + attention.project.bias.numpy()
@@ -104,7 +104,7 @@ def test_gpt_blocks_are_residual_and_normalize_first():
 
 
 def test_gpt_weights_are_drawn_as_in_gpt_2():
-    """GPT-2 of width 768 draws with 0.02; at width 128, the factor is √6."""
+    """At width 768, the standard deviation is 0.02; at width 128, it is √6 times as large."""
     model, std = CharGPT(rng()), 0.02 * np.sqrt(6)
     for path, parameter in model.named_parameters():
         if parameter.ndim > 1:
@@ -150,7 +150,7 @@ def test_state_dict_round_trip(make):
 
 
 @BOTH
-def test_generator_decides_weights_and_dropout(make):
+def test_generator_determines_weights_and_dropout(make):
     one, same = make(rng(), dropout=0.5), make(rng(), dropout=0.5)
     assert_same(one.state_dict(), same.state_dict())
     first = logits_of(one, TOKENS)

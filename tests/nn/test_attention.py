@@ -170,7 +170,7 @@ def test_multihead_attention_matches_loops(options, batch):
 @each("options", [{}, {"is_causal": True}, {"key_padding_mask": True}])
 @each("batch_first", [True, False])
 def test_multihead_attention_is_the_same_without_weights(options, batch_first):
-    """Same output and gradients, also if one product projects query, key and value."""
+    """Output and gradients are the same, even if one product projects query, key and value."""
     layer = nn.MultiheadAttention(4, 2, dropout=0.5, batch_first=batch_first).astype(np.float64)
     x = Tensor(normal(3, 3, 4), requires_grad=True)
     if "key_padding_mask" in options:

@@ -49,7 +49,7 @@ def test_float32_is_as_accurate_as_the_definition(name):
 @each_network
 @each("scale", [1e3, 1e30])
 def test_large_inputs_saturate_the_gates(name, scale):
-    """Without overflow warnings, which are errors in tests."""
+    """An overflow warning would be an error in tests."""
     arrays = inputs_of(name, scale=scale)
     found, expected = run(name, arrays), run(name, arrays, ops.table[name].definition)
     for array, same in zip(found, expected, strict=True):
@@ -79,7 +79,7 @@ def test_reverse_reads_from_the_end(name):
 
 
 @each("part", [0, 1])
-def test_the_gradient_may_reach_one_part_of_the_state_of_an_lstm(part):
+def test_lstm_gradient_from_only_one_part_of_the_state(part):
     """If only h is used, the kernel skips the gradient of c."""
     arrays = inputs_of("lstm", dtype=np.float64)
     upstream = np.zeros((2, 5, 3, 6))
@@ -92,7 +92,7 @@ def test_the_gradient_may_reach_one_part_of_the_state_of_an_lstm(part):
 
 @each_network
 def test_steps_given_one_by_one_equal_the_sequence(name):
-    """An x without the axis L is one step."""
+    """If x has no axis L, it is one step."""
     x, *others = inputs_of(name, dtype=np.float64)
     count = 2 if name == "lstm" else 1
     whole = ops.table[name](x, *others)

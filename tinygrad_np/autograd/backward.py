@@ -239,18 +239,18 @@ class Walk:
             self.owned.add(edge)
 
     def add_selected(self, node: Node, grad_out: Grad) -> Grads:
-        """Add the gradient of a selection in place to the total of its input; return ()."""
+        """Add the gradient of a selection in place to its input's total gradient; return ()."""
         edge: Any = node.edges[0]
         is_first = edge not in self.grads
         if is_first:
             self.receive(edge, memory.empty(edge.shape, edge.dtype))
             self.owned.add(edge)
         elif edge not in self.owned or self.grads[edge].dtype.char == "e":
-            self.receive(edge, 0)  # makes the total a copy that this walk owns; widens float16
+            self.receive(edge, 0)  # copies the total, so that this walk owns it; widens float16
         total = self.grads[edge]
 
         def call() -> Sequence[Grad]:
-            part = node.op.forward(total, **node.options)
+            part = node.op.forward(total, **node.options)  # the selected entries of the total
             checks.check_selection(node.op, part, total)
             if is_first and part.size < total.size:
                 total.fill(0)

@@ -122,9 +122,9 @@ class Op:
     selection: bool = False
     """Whether the output is always a view of distinct entries of the only input, as in x[:, t].
 
-    An ordinary backward pass then adds `grad_out` in place to the same view of the input's total
-    gradient. A loop over all x[:, t] takes linear time; summing arrays of the size of x, one per
-    step, would take quadratic time. Gradients with `create_graph` use `vjps`."""
+    A backward pass without `create_graph` then adds `grad_out` in place to the same view of the
+    input's total gradient, so a loop over all x[:, t] takes linear time. Summing one array of the
+    size of x per step would take quadratic time. With `create_graph`, `vjps` are used."""
 
     floating: bool = False
     """Whether integer and bool inputs are converted to float32."""
@@ -260,7 +260,7 @@ class SavePlan:
         self.vjps = [self._gradient(position, vjp) for position, vjp in vjps.items()]
         self.backward = None if kernel is None else self._gradient(-1, kernel)
         self.has_kernel = kernel is not None or op.selection
-        """Whether first-order gradients do not come from VJPs or a definition."""
+        """Whether first-order gradients come from a kernel, or are those of a selection."""
         self.is_plain = self.names_only_saved and not self.has_kernel and bool(vjps)
         """Whether first-order gradients come from VJPs that request only saved values."""
 

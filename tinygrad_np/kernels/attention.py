@@ -1,11 +1,13 @@
 """Scaled dot-product attention, computed for a few heads and queries at a time.
 
 The scores of such a block stay in the cache from the product with the keys to the product with the
-values. The gradients compute them again: for each query, only the maximum of its scores and the sum
-of their exponentials are kept (FlashAttention: Dao et al. 2022, algorithms 1 and 4).
+values. The backward pass recomputes them: the forward pass saves only the maximum and the sum of
+the exponentials of each query's scores (FlashAttention: Dao et al. 2022, algorithms 1 and 4).
 
-The scores of a block have shape (S, N, heads, L). Along the first axis, NumPy computes the maximum
-more than 10 times as fast as along the last, and the inner loops of all passes are long.
+The scores of a block have shape (S, N, heads, L), with the keys first: NumPy computes the maximum
+along the first axis more than 10 times as fast as along the last, and all inner loops are long.
+
+In the backward pass, `of_query` is the gradient of the loss with respect to the query, and so on.
 """
 
 import functools
@@ -23,24 +25,24 @@ from tinygrad_np.typing import DType, Shape
 # Slices of the two leading axes and of the queries or keys.
 Part = tuple[slice, slice, slice]
 
-# Scores per block, 512 KiB in float32. For (4, 8, 1024, 64), 128 and 256 KiB take 1.22 and 1.01
-# times as long.
+# Scores per block: 512 KiB in float32. With 128 KiB, (4, 8, 1024, 64) takes 1.22 times as long,
+# with 256 KiB 1.01 times.
 _BLOCK = 1 << 17
-# Queries per block if is_causal: a block skips the keys after its last query. For (8, 8, 256, 64),
-# 128 queries take 1.2 times as long.
+# Queries per block if is_causal; a block skips the keys after its last query. With 128 queries,
+# (8, 8, 256, 64) takes 1.2 times as long.
 _CAUSAL_ROWS = 64
-# Time per score on one thread, in ns, apart from the products.
+# Time per score on one thread in ns, not counting the matrix products.
 _COST = 0.5
 
 
 @dataclass(frozen=True)
 class Masks:
-    """Changes to the scores and weights; each array broadcasts to (..., L, S) or is None.
+    """Masks and bias of attention; each array broadcasts to (..., L, S) or is None.
 
     Args:
         bias: numbers added to the scores.
-        allowed: whether a query may attend to a key.
-        kept: whether dropout keeps a weight.
+        allowed: True where a query may attend to a key.
+        kept: True where dropout keeps a weight.
         dropout_p: probability of dropping a weight.
         is_causal: whether query i may attend only to keys 0 to i.
     """
@@ -60,11 +62,11 @@ class Masks:
     def apply(self, scores: Array, rows: Part, keys: Part) -> None:
         """Add the bias to the scores of a block, and write -inf where a query may not attend."""
         if self.bias is not None:
-            scores += _read(self.bias, rows, keys)
+            scores += _slice_mask(self.bias, rows, keys)
         # Unlike adding -inf, fmin also masks scores that are nan or inf. A nan that is not masked
         # becomes inf, which gives nan weights as well.
         if self.allowed is not None:
-            limits = np.where(_read(self.allowed, rows, keys), np.inf, -np.inf)
+            limits = np.where(_slice_mask(self.allowed, rows, keys), np.inf, -np.inf)
             np.fmin(scores, limits.astype(scores.dtype), out=scores)
         if self.is_causal:
             later = scores[rows[2].start :]
@@ -74,17 +76,17 @@ class Masks:
     def drop(self, weights: Array, rows: Part, keys: Part) -> None:
         """Zero the dropped weights of a block, and scale the others by 1 / (1 - dropout_p)."""
         if self.kept is not None:
-            weights *= _read(self.kept, rows, keys)
+            weights *= _slice_mask(self.kept, rows, keys)
             weights *= weights.dtype.type(1 / (1 - self.dropout_p) if self.dropout_p < 1 else 0)
 
 
 def attention(
     query: Array, key: Array, value: Array, masks: Masks, scale: float
 ) -> tuple[Array, Array]:
-    """Return softmax(scale query keyᵀ + bias) value, and the statistics (..., L, 2) of the scores.
+    """Return softmax(scale query keyᵀ + bias) value, and statistics (..., L, 2) of the scores.
 
-    The statistics are the maximum m and the sum of exp(score - m). For a query that may attend to
-    no key, they are 0 and 1, and the output is 0.
+    The statistics of a query are the maximum m of its scores and the sum of exp(score - m). For a
+    query that may attend to no key, they are 0 and 1, and the output is 0.
     """
     lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     out = _empty_like(query, (*lead, query.shape[-2], value.shape[-1]))
@@ -111,7 +113,7 @@ def attention(
         np.matmul(_by_query(weights), v[keys], out=o[rows])
         found[rows][..., 0], found[rows][..., 1] = largest, sums
 
-    _each_block(block, q, k, q.shape[3] + v.shape[3], masks.is_causal, buffers=1)
+    _for_each_block(block, q, k, q.shape[3] + v.shape[3], masks.is_causal, buffers=1)
     return out, statistics
 
 
@@ -129,8 +131,9 @@ def attention_grads(
     """Return the wanted gradients of query, key, value and bias.
 
     With the weights P = exp(scores - m) / sum and dP = grad_out valueᵀ, the gradient of the scores
-    is P (dP - D), where D is the sum of P dP over the keys, which is that of grad_out * out. Here
-    grad_out is divided by the sum instead of P: it is smaller. A gradient that is 0 in exact
+    is P (dP - D). D is the sum of P dP over the keys, which equals the sum of grad_out * out over
+    the last axis. The code divides grad_out by `sum` instead of P, because grad_out has fewer
+    entries. A gradient that is 0 in exact
     arithmetic, as for a single key, is only 0 up to rounding.
     """
     lead = out.shape[:-2]
@@ -159,6 +162,7 @@ def attention_grads(
         of_scores *= weights
         masks.drop(weights, rows, keys)
         np.matmul(_by_query(of_scores), k[keys], out=of_query[rows])
+        # Each block of queries adds to the gradients of key and value; the first one writes them.
         for grad, factors, columns in ((of_key, of_scores, queries), (of_value, weights, grads)):
             if rows[2].start == 0:
                 np.matmul(_by_key(factors), columns, out=grad[keys])
@@ -168,7 +172,7 @@ def attention_grads(
         if of_bias:
             of_bias[0][(*rows, keys[2])] = _by_query(of_scores)
 
-    _each_block(block, q, k, 3 * q.shape[3] + 2 * v.shape[3], masks.is_causal, buffers=2)
+    _for_each_block(block, q, k, 3 * q.shape[3] + 2 * v.shape[3], masks.is_causal, buffers=2)
     found[0] *= factor
     return _pick(found, wanted)
 
@@ -177,7 +181,7 @@ def _pick(found: list[Array], wanted: Sequence[bool]) -> list[Array | None]:
     return [found[place] if is_wanted else None for place, is_wanted in enumerate(wanted)]
 
 
-def _each_block(
+def _for_each_block(
     block: Callable[[Part, Part, Sequence[Array]], None],
     query: Array,
     key: Array,
@@ -187,8 +191,8 @@ def _each_block(
 ) -> None:
     """Call `block` with the queries and keys of each block, and with memory for its scores.
 
-    The products take 2 `width` operations per score. The blocks of a head come in order, on one
-    thread.
+    All products together take 2 * `width` floating-point operations per score. One thread computes
+    all blocks of a head, in order, because they add to the same gradients of key and value.
     """
     batch, heads, length, _ = query.shape
     keys = key.shape[2]
@@ -213,7 +217,7 @@ def _each_block(
 
 
 def _products(key: Array, query: Array, scratch: Array) -> Array:
-    """Return the products of each key with each query, (S, N, heads, L), in `scratch`."""
+    """Return the product of each key with each query, (S, N, heads, L), stored in `scratch`."""
     shape = (key.shape[2], *query.shape[:3])
     out = scratch[: math.prod(shape)].reshape(shape)
     np.matmul(key, query.mT, out=_by_key(out))
@@ -230,8 +234,8 @@ def _by_query(scores: Array) -> Array:
     return scores.transpose(1, 2, 3, 0)
 
 
-def _read(mask: Array, rows: Part, keys: Part) -> Array:
-    """Return the entries of a mask (N, heads, L, S) for a block, to broadcast to its scores."""
+def _slice_mask(mask: Array, rows: Part, keys: Part) -> Array:
+    """Return the part of a mask (N, heads, L, S) for a block; it broadcasts to the scores."""
     queries = rows[2] if mask.shape[2] > 1 else slice(None)
     seen = keys[2] if mask.shape[3] > 1 else slice(None)
     return mask[rows[0], rows[1], queries, seen].transpose(3, 0, 1, 2)
@@ -245,9 +249,9 @@ def _triangle(dtype: DType) -> Array:
 
 
 def _split_lead(x: Array, lead: Shape) -> Array:
-    """Broadcast the leading axes of x to `lead`, and return x with two of them, the longer first.
+    """Broadcast the leading axes of x to `lead`, and merge them into two axes, the longer first.
 
-    Threads share the first axis.
+    The work is divided among threads along the first axis.
     """
     if x.shape[:-2] != lead:
         x = np.broadcast_to(x, (*lead, *x.shape[-2:]))
@@ -260,6 +264,6 @@ def _split_lead(x: Array, lead: Shape) -> Array:
 def _empty_like(x: Array, shape: Shape) -> Array:
     """Return an empty array; with two leading axes, in the memory order of x.
 
-    Heads that are views of (N, L, heads, E) then give an output that joins them without a copy.
+    If the heads are views of (N, L, heads, E), those of the output can be joined without a copy.
     """
     return memory.empty(shape, x.dtype, like=x if x.ndim == len(shape) == 4 else None)

@@ -1,15 +1,19 @@
 """Convolution (cross-correlation) of any rank as gather and GEMM, on arrays stored batch-last.
 
 Arrays have PyTorch's shapes: x (N, C, *H), weight (K, C / groups, *R), out (N, K, *P). The matrix
-of columns has a row for each entry of a kernel and a column for each window of the batch. The
-weight times the columns is the output, and the output's gradient times the transposed columns the
-weight's gradient. The transposed weight times the output's gradient is the gradient of the columns,
-which is added up in the image.
+of columns has a row for each entry of a kernel and a column for each window of the batch.
 
-The columns of one row of windows, for S positions along the width, are R blocks (C S, Q N), one for
-each row of the image that the windows cover. Stored as (H, C S, Q N), the blocks of neighboring
-rows of windows overlap in memory: only S copies of the image are gathered instead of R S.
-Comments show the axes for two spatial dimensions.
+    output = weight @ columns
+    gradient of the weight = gradient of the output @ columns.T
+    gradient of the columns = weight.T @ gradient of the output
+
+The gradient of the image is the sum of the gradients of the columns that each entry was copied to.
+
+Comments give shapes for two spatial dimensions: images (H, W), kernels (R, S), outputs (P, Q). The
+columns of one row of windows are R blocks (C S, Q N), one per row of the image that the windows
+cover. Neighboring rows of windows share blocks: all blocks are stored once, as (H, C S, Q N), and
+the columns of each row of windows are a view of R consecutive ones. Gathering thus copies the image
+S times instead of R S times.
 """
 
 import functools
@@ -40,12 +44,12 @@ _PIECE = 1 << 22
 # ns per entry gathered or added, and per multiply-add.
 _MOVE, _MULTIPLY = 0.3, 0.022
 
-# BLAS has a faster path for products of up to 100^3 multiplications; for transposed operands it
-# also requires a result of at most 1200 entries. Blocks of fewer columns, or for more outputs, do
-# not pay.
+# BLAS has a faster path for products of up to 100^3 multiplications; for transposed operands, only
+# if the result has at most 1200 entries. Blocks of fewer than _SHORTEST columns, or for more than
+# _MOST_ROWS outputs, do not pay.
 _SMALL, _SMALL_RESULT, _SHORTEST, _MOST_ROWS = 1e6, 1200, 64, 32
 
-# Columns with fewer entries are filled with zeros at once, not only at the borders.
+# Columns with fewer entries are zeroed in one call, instead of only at the borders.
 _FEW = 1 << 16
 
 _EVERY: Any = slice(None)
@@ -104,26 +108,26 @@ def conv_grads(
     cache from the weight gradient.
     """
     grads = batch_last(grad_out)
-    of_x, of_weight, of_bias = (*wanted, False)[:3]
+    needs_x, needs_weight, needs_bias = (*wanted, False)[:3]
     out = None
-    if of_x:
+    if needs_x:
         out = memory.empty((*x.shape[1:], len(x)), grads.dtype)
         input_part = _input_part(grads, weight, out, windows, groups)
-    has_sums = of_weight or of_bias
+    has_sums = needs_weight or needs_bias
     weight_part = _weight_part(batch_last(x), grads, windows, groups) if has_sums else None
 
     def part(rows: slice) -> Sequence[Array]:
-        if of_x:
+        if needs_x:
             input_part(rows)
         return weight_part(rows) if weight_part else ()
 
-    cost = (of_x + has_sums) * _cost(weight.shape, grads)
+    cost = (needs_x + has_sums) * _cost(weight.shape, grads)
     parts = threads.each(part, windows.counts[0], cost, uses_blas=True)
     sums = [_sum_parts(each) for each in zip(*parts, strict=True)]
     return [
         None if out is None else batch_first(out),
-        sums[0].reshape(weight.shape).astype(x.dtype, copy=False) if of_weight else None,
-        sums[1].reshape(len(weight)).astype(x.dtype) if of_bias else None,
+        sums[0].reshape(weight.shape).astype(x.dtype, copy=False) if needs_weight else None,
+        sums[1].reshape(len(weight)).astype(x.dtype) if needs_bias else None,
     ][: len(wanted)]
 
 
@@ -159,10 +163,10 @@ def _correlate(
 def _weight_part(
     x: Array, grads: Array, windows: Windows, groups: int
 ) -> Callable[[slice], tuple[Array, Array]]:
-    """Return a function that computes what a slice of grid rows contributes to two gradients.
+    """Return a function that computes the weight and bias gradients of a slice of grid rows.
 
-    These are the gradients of the weight, of shape (G, K, C R S) and at least float32, and of the
-    bias, of shape (G, K) and float64.
+    The weight gradient is (G, K / G, C R S / G) in at least float32, the bias gradient (G, K / G)
+    in float64.
     """
     outs, channels = len(grads) // groups, len(x) // groups
     height = channels * math.prod(windows.kernel)
@@ -170,7 +174,7 @@ def _weight_part(
     def part(rows: slice) -> tuple[Array, Array]:
         weight = np.zeros((groups, height, outs), np.promote_types(x.dtype, np.float32))
         bias = np.zeros((groups, outs))
-        # A product per row of windows pays if the row is longer than the product is wide.
+        # One product per row of windows pays only if the row is long compared with the outputs.
         image, own = _fold(x, _rows_of(windows, rows), max(_SHORTEST, 3 * outs))
         given = _stack(grads[:, rows], own, groups)
         for where, columns in _pieces(image, own, groups):
@@ -188,7 +192,8 @@ def _weight_part(
 def _weight_products(columns: Array, grads: Array) -> Array:
     """Return Σ_p columns (G, P, R C S, Q N) times grads (G, K, P, Q N) transposed: (G, R C S, K).
 
-    Up to 1.5 times as fast as the transposed product, for (K, R C S, Q N) = (32, 288, 256).
+    This is up to 1.5 times as fast as the product of grads and transposed columns, for
+    (K, R C S, Q N) = (32, 288, 256).
     """
     groups, count, height, length = columns.shape
     outs = grads.shape[1]
@@ -227,14 +232,14 @@ def _input_part(
 
     Each entry is the sum of the gradients of the columns (C R S, P Q N) that it was copied to. The
     function takes a slice of the rows of the grid, and writes the same share of the groups, or of
-    the channels if there is one group, so no two slices share an entry.
+    the channels if there is only one group, so that no two threads write the same entry.
 
-    A convolution of grads with the flipped weight takes 0.74 of the time, for 32 channels of 16x16
-    images, but sums K S products at a time instead of K: 1.5 times the error. It is used only for
-    groups of one output, where the error is the same.
+    A convolution of grads with the flipped weight takes 0.74 times as long for 32 channels of 16x16
+    images, but it sums K S products at a time instead of K, with 1.5 times the error. It is used
+    only for groups of one output, where the error is the same.
     """
     if len(weight) == groups:
-        return _turned_part(grads, weight, out, windows)
+        return _flipped_part(grads, weight, out, windows)
     channels, outs, count = len(out) // groups, len(grads) // groups, out.shape[-1]
     positions = math.prod(windows.kernel)
     matrices = weight.reshape(groups, outs, channels, positions).transpose(0, 2, 3, 1)
@@ -269,13 +274,14 @@ def _input_part(
     return part
 
 
-def _turned_part(
+def _flipped_part(
     grads: Array, weight: Array, out: Array, windows: Windows
 ) -> Callable[[slice], None]:
-    """Return the function of `_input_part` if each group has one output.
+    """Return the function of `_input_part` for groups of one output.
 
-    The gradient is the convolution of grads, zeros inserted for a stride, with the flipped weight:
-    for 64 groups of one channel, 3x3, it takes 0.1 of the time of adding up columns.
+    The gradient is the convolution of grads with the flipped weight; a stride inserts zeros into
+    grads. For 64 groups of one channel and 3x3 kernels, it takes 0.1 times as long as adding up
+    columns.
     """
     kernel, stride, padding, dilation, counts = windows
     if max(stride) > 1:
@@ -318,9 +324,10 @@ def _rows_of(windows: Windows, rows: slice) -> Windows:
 
 
 def _fold(x: Array, windows: Windows, shortest: int) -> tuple[Array, Windows]:
-    """Insert a first spatial axis of length 1 unless blocks of columns can overlap along the first.
+    """Prepend a spatial axis of length 1, unless rows of windows can share blocks of columns.
 
-    All columns then are one block. That is also better for rows of fewer than `shortest` columns.
+    With this axis, all columns are one block, which is also faster if a row of windows has fewer
+    than `shortest` columns.
     """
     (kernel, *_), (stride, *_), _, (dilation, *_), (count, *_) = windows
     length = math.prod(windows.counts[1:]) * x.shape[-1]
@@ -343,22 +350,22 @@ def _inner(windows: Windows) -> Windows:
 
 
 def _stack(x: Array, windows: Windows, groups: int) -> Array:
-    """Return x (K, P, Q, N) as (G, K / G, P, Q N); P is 1 if the windows were folded."""
+    """Return x (K, P, Q, N) as (G, K / G, P, Q N), or as (G, K / G, 1, P Q N) after `_fold`."""
     length = math.prod(windows.counts[1:]) * x.shape[-1]
     return x.reshape(groups, len(x) // groups, windows.counts[0], length)
 
 
 def _pieces(x: Array, windows: Windows, groups: int) -> Iterator[tuple[Slices, Array]]:
-    """Yield the columns (G, P, R C S / G, Q N) of pieces of the grid, and their place in `_stack`.
+    """Yield each piece of the grid: its place in the result of `_stack`, and its columns.
 
-    Pieces share one buffer: each overwrites the previous one.
+    The columns are (G, P, R C S / G, Q N). Pieces share one buffer: each overwrites the previous
+    one.
     """
     count, counts = x.shape[-1], windows.counts
     kernel, stride = windows.kernel[0], windows.stride[0]
-    # Bytes of a row of the image for one column.
+    # Bytes gathered from one row of the images per window along the width.
     height = max(1, len(x) * math.prod(windows.kernel[1:]) * count * x.itemsize)
-    # A piece has four rows of windows at least: the image's rows that two pieces share are
-    # gathered twice.
+    # At least four rows of windows per piece: image rows shared by two pieces are gathered twice.
     least = kernel + 3 * stride if counts[0] > 1 else 1
     space = memory.empty((0,), x.dtype)
     for box, where in _boxes(counts[1:], _PIECE // (height * least), count):
@@ -372,7 +379,7 @@ def _pieces(x: Array, windows: Windows, groups: int) -> Iterator[tuple[Slices, A
 def _gather(x: Array, windows: Windows, box: Box, groups: int, space: Array) -> tuple[Array, Array]:
     """Return the columns (G, P, R C S / G, Q N) of a box, and the buffer that they are a view of.
 
-    The buffer, which is `space` if that is large enough, holds (G, H, C / G, S, Q, N).
+    The buffer has room for (G, H, C / G, S, Q, N); it is `space` if that is large enough.
     """
     (start, stop), *inner = box
     kernel, stride, before = windows.kernel[0], windows.stride[0], windows.padding[0][0]
@@ -459,10 +466,11 @@ def _divisor(length: int, most: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _columns_per_block(size: int, length: int) -> int:
-    """Return the columns per block of a matrix (M, length) times one of `size` entries.
+    """Return the columns per block of a matrix (M, length), in a product with `size` entries.
 
-    The blocks are short enough for BLAS's path for small products, if that leaves them long enough:
-    246 instead of 164 GFLOP/s for 32 x 288 times 288 x 256, on a core with AVX-512.
+    Blocks are short enough for BLAS's path for small products if they then have at least
+    `_SHORTEST` columns: 246 instead of 164 GFLOP/s for (32, 288) times (288, 256), on a core with
+    AVX-512.
     """
     for blocks in range(max(1, math.ceil(size * length / _SMALL)), length // _SHORTEST + 1):
         if length % blocks == 0:

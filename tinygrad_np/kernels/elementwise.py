@@ -19,7 +19,7 @@ _TAIL = (1 / 8, 1 / 3)  # 1 / (x + 2) at 6 and at 1
 _ndarray = np.ndarray
 _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 _FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
-# Up to this many entries, one call of np.where is faster than three ufuncs.
+# Below this many entries, one call of np.where is faster than three ufuncs.
 _FEW = 4096
 
 
@@ -34,7 +34,7 @@ def unary(ufunc: Callable[..., Array], x: Array, dtype: Any = None) -> Array:
 
 
 def binary(ufunc: Callable[..., Array], a: Any, b: Any, dtype: Any = None) -> Array:
-    """Return `ufunc(a, b)`; images stored batch-last keep that memory order.
+    """Return `ufunc(a, b)`; images stored batch-last keep this memory order.
 
     `dtype` must be the dtype that the ufunc returns; it defaults to the common one.
     """
@@ -46,16 +46,16 @@ def binary(ufunc: Callable[..., Array], a: Any, b: Any, dtype: Any = None) -> Ar
 def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any, cost: float) -> Array:
     given = [array for array in arrays if isinstance(array, np.ndarray)]
     shape = np.broadcast_shapes(*[array.shape for array in given])
-    out = memory.empty(shape, dtype or np.result_type(*arrays), _model_order(given, shape))
+    out = memory.empty(shape, dtype or np.result_type(*arrays), _pick_layout(given, shape))
     in_parts(ufunc, arrays, out, cost)
     return out
 
 
-def _model_order(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array | None:
-    """Return the array of this shape whose memory order to use: the first that is not in C order.
+def _pick_layout(arrays: Sequence[Array], shape: tuple[int, ...]) -> Array | None:
+    """Return the array whose memory order the result takes: the first that is not in C order.
 
-    Images stored batch-last keep that order, which convolutions need, if it is mixed with C order
-    or with a broadcast gradient.
+    Arrays of another shape and broadcast views do not count. If images stored batch-last meet
+    arrays in C order, the result is thus stored batch-last, as convolutions need.
     """
     like = None
     for array in arrays:
@@ -160,7 +160,7 @@ def select(x: Array, mask: Array, reuse: bool = False) -> Array:
     """
     mask = np.asarray(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
-    like = _model_order((x, mask), shape)
+    like = _pick_layout((x, mask), shape)
     out = x if reuse and like is x else memory.empty(shape, x.dtype, like)
     in_parts(_where_true, (bits(x), mask), bits(out), 0.4)
     return out
@@ -169,15 +169,15 @@ def select(x: Array, mask: Array, reuse: bool = False) -> Array:
 def choose(condition: Any, x: Any, y: Any) -> Array:
     """Return x where `condition` is nonzero, and y elsewhere.
 
-    For floats, it computes (x - y) condition + y with their bits as integers, which wrap around and
-    are therefore exact. For (96, 16, 16, 16), that takes 0.13 ms and `np.where` 1.25 ms.
+    For floats, this computes (x - y) * condition + y on their bits as integers, which is exact
+    because integers wrap around. For (96, 16, 16, 16), it takes 0.13 ms, and `np.where` 1.25 ms.
     """
     dtype = np.result_type(x, y)
     if dtype not in _FLOATS or np.size(condition) < _FEW:
         return np.asarray(np.where(condition, x, y))
     x, y, mask = np.asarray(x, dtype), np.asarray(y, dtype), np.asarray(condition)
     shape = np.broadcast_shapes(mask.shape, x.shape, y.shape)
-    out = memory.empty(shape, dtype, _model_order((x, y, mask), shape))
+    out = memory.empty(shape, dtype, _pick_layout((x, y, mask), shape))
     in_parts(_choose, (mask, bits(x), bits(y)), bits(out), 0.6)
     return out
 

@@ -29,7 +29,7 @@ from tinygrad_np.runtime.memory import Array
 def group_norm(
     x: Array, weight: Array | None, bias: Array | None, num_groups: int, eps: float
 ) -> tuple[Array, Array]:
-    """Return x normalized per sample and group, scaled and shifted per channel, and statistics.
+    """Return x normalized by group, scaled and shifted by channel, and the statistics.
 
     The statistics are mean and 1 / deviation of each sample and group, (2, N, G).
     """
@@ -55,7 +55,7 @@ def group_norm_grads(
 ) -> list[Array | None]:
     """Return the wanted gradients of x, weight and bias; that of x may overwrite grad_out.
 
-    The formulas are those of `batch_norm_grads`, except that the means are over a group.
+    The formulas are those of `batch_norm_grads`, with means over a group.
     """
     mean, inverse = statistics
     planes = _Planes(widen_large(widen(x), inverse**-2.0))
@@ -102,10 +102,11 @@ def _group_moments(x: Array, num_groups: int) -> Array:
 
 
 class _Planes:
-    """The images x (N, C, ...) as planes, one per sample and channel, in x's memory order.
+    """Images (N, C, ...) as planes of L entries, one per sample and channel, in their memory order.
 
     Attributes:
-        entries: (C, L / t, t N) if the batch is last in memory, otherwise (N C, 1, L).
+        entries: (C, L / t, t N) with t = `repeats` if the batch is last in memory, otherwise
+            (N C, 1, L).
     """
 
     def __init__(self, x: Array) -> None:
@@ -114,12 +115,12 @@ class _Planes:
         moved = x.transpose(*range(1, x.ndim), 0)
         self.is_batch_last = bool(x.size) and x.ndim > 2 and moved.flags.c_contiguous
         length = math.prod(x.shape[2:])
-        # Each number is repeated, because broadcasting it to runs as short as the batch is slow.
+        # Each sample's factor is repeated: broadcasting along runs as short as the batch is slow.
         self.repeats = math.gcd(length, 32) if self.is_batch_last else length
         self.entries = self.like(x)
 
     def like(self, x: Array) -> Array:
-        """Return x, of the shape of the images, in the form of `entries`."""
+        """Return x, which has the shape of the images, in the layout of `entries`."""
         if self.is_batch_last:
             shape = self.channels, -1, self.repeats * self.batch
             return batch_last(x).reshape(shape)
@@ -133,7 +134,7 @@ class _Planes:
         return entries.reshape(like.shape)
 
     def spread(self, values: Array) -> Array:
-        """Return values (N, C) in the dtype of `entries`, to broadcast to them."""
+        """Return values (N, C) in the dtype of `entries` and in a shape that broadcasts to them."""
         values = values.astype(self.entries.dtype)
         if self.is_batch_last:
             return np.tile(values.T, (1, self.repeats))[:, None]
@@ -163,11 +164,11 @@ class _Planes:
         return np.asarray(values.reshape(*like.shape, size).sum(-1))
 
     def by_channel(self, values: Array) -> Array:
-        """Return values (N, G) for each channel, (N, C)."""
+        """Repeat values (N, G) for each channel of a group: (N, C)."""
         return np.repeat(values, self.channels // max(1, values.shape[1]), axis=1)
 
     def center(self, mean: Array, inverse: Array, most: float) -> tuple[Array | None, Array]:
-        """Do what `center` does for means (N, G); the remainders are (N, C)."""
+        """Split means (N, G) as `center` does, and return the remainders per channel, (N, C)."""
         if (np.abs(mean) * inverse <= most).all():
             return None, self.by_channel(mean)
         near = mean.astype(self.entries.dtype)
@@ -177,7 +178,8 @@ class _Planes:
 def _middle_sums(x: Array) -> Array:
     """Sum x (C, L, N) over L, in float64.
 
-    BLAS sums parts in float32. In products with a vector, unlike a matrix, it adds 4 at a time.
+    BLAS sums parts in float32. They are 4 times as long as in `_sum_rows`, because BLAS adds 4
+    terms at a time in a product with a vector, unlike in one with a matrix.
     """
     found, step = np.zeros((x.shape[0], x.shape[2])), 4 * BLAS_ROWS
     ones = np.ones((1, min(step, x.shape[1])), x.dtype)

@@ -1,9 +1,9 @@
 """What the kernels of all norms share: statistics of rows, and passes over a few rows at a time.
 
-Means and variances are float64, with one of each per row. They are computed from sums of entries
-and squares. Where the mean is large compared with the deviation, these sums would cancel; they are
-then taken over differences to the first entry of the row, which lose no digits and are 0 if all
-entries are equal.
+The mean and the variance of each row are float64, computed from the sums of its entries and of
+their squares. If the mean is large compared with the standard deviation, digits would cancel. The
+sums are then taken over differences from the first entry of the row, which lose no digits and are 0
+if all entries are equal.
 """
 
 import itertools
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 # Bytes of x processed at a time, approximately.
 _PIECE = 1 << 20
-# Rows that BLAS sums in float32. For (4096, 256), 128 would save 3 % of the time of the gradients
-# and double the error of those for weight and bias.
+# Rows that BLAS sums in float32 at a time. For (4096, 256), 128 would save 3 % of the time of the
+# gradients and double the error of those of weight and bias.
 BLAS_ROWS = 32
-# The largest mean² / variance for sums of the entries, and of their differences to the first one.
+# Largest mean² / variance for sums of the entries, and of their differences from the first one.
 NEAR_ZERO, _NEAR_FIRST = 4, 30
-# Means up to this many deviations need not be subtracted before scaling: the error is 1e-6. Before
-# sums of products are taken, they are subtracted from 1 deviation on.
+# Means of at most _NEAR deviations are not subtracted before scaling: the error is 1e-6. Before
+# sums of products, means of more than _NEAR_PRODUCTS deviations are subtracted.
 NEAR, NEAR_PRODUCTS = 16, 1
 # Rows with a larger variance are processed in float64: squares might overflow in float32.
 LARGE = 1e30
@@ -43,7 +43,7 @@ def row_moments(rows: Array) -> Array:
             if not is_far.any():
                 break
             far = rows if is_far.all() else rows[is_far]
-            # The mean serves rows whose first entry is far from all others.
+            # Where the first entry is far from all others, the differences are from the mean.
             pivot = far[:, :1] if most == NEAR_ZERO else as_column(found[0, is_far], rows)
             found[:, is_far], squares[is_far] = _moments_about(far, pivot)
     np.maximum(found[1], 0, out=found[1])
@@ -51,7 +51,7 @@ def row_moments(rows: Array) -> Array:
 
 
 def _moments_about(rows: Array, pivot: Array | None) -> tuple[Array, Array]:
-    """Return mean and variance of each row, and (mean - pivot)², from differences to the pivot."""
+    """Return mean and variance of each row from differences to a pivot, and (mean - pivot)²."""
     found = np.zeros((2, len(rows)))
 
     def piece(part: slice) -> None:
@@ -68,7 +68,7 @@ def _moments_about(rows: Array, pivot: Array | None) -> tuple[Array, Array]:
 
 
 def center(rows: Array, mean: Array, inverse: Array, most: float) -> tuple[Array | None, Array]:
-    """Return the rounded means to subtract, and the remainders of the means.
+    """Return the means rounded to the dtype of the rows, to subtract, and the remainders.
 
     Nothing is subtracted if all means are within `most` deviations of 0.
     """
@@ -79,7 +79,7 @@ def center(rows: Array, mean: Array, inverse: Array, most: float) -> tuple[Array
 
 
 def subtract(rows: Array, near: Array | None, part: slice) -> Array:
-    """Return a part of the rows less their means, if given."""
+    """Return a part of the rows, after subtracting the rounded means `near`, if given."""
     given = rows[part]
     return given if near is None else np.subtract(given, near[part], out=empty_like(given))
 

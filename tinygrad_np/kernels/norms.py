@@ -1,8 +1,8 @@
 """Batch, layer and RMS normalization, and their gradients.
 
-In batch normalization the statistics are those of a channel, a row of (C, H W N); in layer and RMS
-normalization they are those of a sample, a row of (N, C). Rows are processed a few at a time, so
-that they stay in the cache from one operation to the next.
+Batch normalization computes statistics per channel, a row of (C, H W N); layer and RMS
+normalization per sample, a row of (N, C). A few rows are processed at a time, so that they stay in
+the cache from one operation to the next.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def moments(x: Array) -> Array:
 def batch_norm(
     x: Array, weight: Array | None, bias: Array | None, known: Array | None, eps: float
 ) -> tuple[Array, Array]:
-    """Return (x - mean) / deviation * weight + bias, and the statistics that its gradients need.
+    """Return (x - mean) / deviation * weight + bias, and the statistics that the gradients need.
 
     The statistics are mean and 1 / deviation of each channel, (2, C). `known` is `moments(x)`, if
     already computed.
@@ -132,8 +132,8 @@ def layer_norm_grads(
 ) -> list[Array | None]:
     """Return the wanted gradients of x, weight and bias; that of x may overwrite grad_out.
 
-    The formulas are those of `batch_norm_grads`, except that the means are over the entries of a
-    row, and the sums for weight and bias over rows.
+    The formulas are those of `batch_norm_grads`, with means over the entries of a row, and with
+    sums over rows for weight and bias.
     """
     mean, inverse = statistics
     rows = widen_large(_last_rows(widen(x)), inverse**-2.0)
@@ -176,7 +176,7 @@ def layer_norm_grads(
 
 
 def rms_norm(x: Array, weight: Array | None, eps: float) -> tuple[Array, Array]:
-    """Return x / √(mean(x²) + eps) * weight over the last axis, and the factor of each row."""
+    """Return x / √(mean(x²) + eps) * weight over the last axis, and 1 / √(mean(x²) + eps)."""
     rows = _last_rows(widen(x))
     with np.errstate(over="ignore"):
         squares = _mean_squares(rows)
@@ -257,7 +257,10 @@ def _mean_squares(rows: Array) -> Array:
 def _line(
     sums: Array, dots: Array, inverse: Array, rest: Array, rows: Array
 ) -> tuple[Array, Array]:
-    """Return slope and level of -(sums + y * dots) / n as a function of x, with y of mean 0."""
+    """Return slope and intercept of -(sums + y * dots) / n as a function of the centered rows.
+
+    y is (x - mean) / deviation. Rows centered by `_less` have a mean of `rest`, not exactly 0.
+    """
     slope = dots * inverse / -max(1, rows.shape[1])
     level = sums / -max(1, rows.shape[1]) - rest * slope
     return as_column(slope, rows), as_column(level, rows)
@@ -268,8 +271,8 @@ def _outer(
 ) -> Callable[[slice], Array]:
     """Return a function that computes factor * weight + shift for a part of the rows.
 
-    The product of a matrix of 2 columns with one of 2 rows takes half the time of broadcasting: for
-    (128, 256), 2.7 us instead of 5.8.
+    The function multiplies a matrix of 2 columns and one of 2 rows, in half the time of
+    broadcasting: for (128, 256), 2.7 us instead of 5.8 us.
     """
     left = np.ones((len(factor), 2), like.dtype)
     left[:, 0] = factor
@@ -278,7 +281,7 @@ def _outer(
 
 
 def _sum_rows(factors: Array, rows: Array) -> Array:
-    """Return the sums of rows (R, n), multiplied by each of k factors (k, R), as (k, n) float64."""
+    """Return factors (k, R) @ rows (R, n) in float64; BLAS sums `_ROWS` rows at a time."""
     count, end = len(rows) // BLAS_ROWS, len(rows) // BLAS_ROWS * BLAS_ROWS
     blocks = rows[:end].reshape(count, BLAS_ROWS, rows.shape[1])
     by_block = factors[:, :end].reshape(len(factors), count, BLAS_ROWS).swapaxes(0, 1)
@@ -296,7 +299,7 @@ def _row_products(rows: Array, vector: Array) -> Array:
 
 
 def _as_row(values: Array | None, like: Array, default: float) -> Array:
-    """Return one value per entry of a row."""
+    """Return values, or `default` if they are None, as one row in the dtype of `like`."""
     if values is None:
         return np.full(like.shape[1], default, like.dtype)
     return values.astype(like.dtype, copy=False)
@@ -312,7 +315,7 @@ def _as_given(rows: Array, like: Array) -> Array:
 
 
 def _images(rows: Array, like: Array) -> Array:
-    """Return the rows of channels in the shape and dtype of `like`."""
+    """Return rows, one per channel, in the shape and dtype of `like`."""
     rows = rows.astype(like.dtype, copy=False)
     if like.ndim == 2:
         return rows.T

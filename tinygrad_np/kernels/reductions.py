@@ -209,8 +209,8 @@ def add_at(x: Array, key: Any, shape: tuple[int, ...], repeats: int | None = Non
 
 
 def _add_rows(x: Array, places: Array, out: Array) -> None:
-    """Set out[places] to the rows of x; rows with the same place are summed in float64."""
-    # Integers of 16 bits are sorted by radix, in 0.01 ms for 4096 instead of 0.12 ms.
+    """Set out[places] to the rows of x, after summing rows with the same place in float64."""
+    # NumPy sorts 16-bit integers by radix: 4096 of them in 0.01 ms instead of 0.12 ms.
     order = np.argsort(places.astype(np.min_scalar_type(len(out))), kind="stable")
     places = places[order]
     is_first = np.ones(len(places), bool)

@@ -149,7 +149,7 @@ class MultiheadAttention(Layer):
             self.check_dtype(x, self.out_proj.weight)
         is_batched = query.ndim == 3
         if not is_batched or not self.batch_first:
-            # Views of the same input stay the same tensor, for `_project`.
+            # Equal inputs stay one tensor, so that `_project` can use one product.
             views = {id(x): self._batch_first(x) for x in (query, key, value)}
             query, key, value = (views[id(x)] for x in (query, key, value))
         batch, length, _ = query.shape  # N, L, E

@@ -812,7 +812,7 @@ def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
     waiting = items[::-1]
     while waiting:
         name, value = waiting.pop()
-        if not isinstance(value, _CONTAINERS):  # most attributes: one check is enough
+        if not isinstance(value, _CONTAINERS):  # true of most: one check per attribute
             yield name, value
             continue
         if isinstance(value, list | tuple):

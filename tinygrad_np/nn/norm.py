@@ -24,7 +24,7 @@ from tinygrad_np.typing import Shape
 def by_own_statistics(
     x: Tensor, rank: int, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """Return x normalized by mean and variance of its last `rank` axes, scaled and shifted."""
+    """Return x normalized over its last `rank` axes, scaled by `weight` and shifted by `bias`."""
     if rank == 1:
         return ops.layer_norm(x, weight, bias, eps=eps)
     rows = [value if value is None else value.flatten(-rank) for value in (x, weight, bias)]

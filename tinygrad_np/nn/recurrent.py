@@ -30,9 +30,9 @@ class _Recurrence(Layer):
     hidden_size: int
 
     def _apply(self, x: Tensor, state: State, parameters: Parameters, reverse: bool) -> Tensor:
-        """Return the states of all steps: (L, N, H), or (2, L, N, H) if there are two parts.
+        """Return the states after all steps: (L, N, H), or (2, L, N, H) if the state is (h, c).
 
-        For one step x (N, input_size), there is no axis L.
+        If x is one step, (N, input_size), the result has no axis L.
         """
         raise NotImplementedError
 

@@ -53,7 +53,7 @@ def relu(x: Array) -> Array:
 
 
 def _is_between(x: Value, low: float, high: float) -> Array:
-    """Return whether low < x < high; True where x is nan, so that gradients show it."""
+    """Return whether low < x < high; True where x is nan, so that its gradient is not hidden."""
     array: Any = as_array(x)
     # Unlike NumPy's numbers, Python's are compared in the dtype of the array.
     return np.asarray(np.logical_not((array <= float(low)) | (array >= float(high))))
@@ -350,7 +350,7 @@ def check_dropout(who: str, name: str, p: float) -> None:
 
 
 def dropout_mask(shape: Shape, p: float, generator: np.random.Generator | None) -> Array:
-    """Draw which entries dropout keeps."""
+    """Draw a mask that is True for the entries that dropout keeps."""
     mask = random.resolve(generator).random(shape, np.float32) >= p
     mask.flags.writeable = False  # read-only arrays are saved without a copy
     return mask

@@ -41,9 +41,10 @@ def _is_last(shape: Shape, key: Key) -> Array:
 def _assign_backward(
     grad_out: Array, key: Key, value_shape: Shape, wanted: Wanted, overwrite: bool
 ) -> list[Array | None]:
-    """Return grad_out with 0 at `key`, in place if allowed, and a copy of its old part at `key`.
+    """Return the gradient of x, which is grad_out with 0 at `key`, and that of `value`.
 
-    The gradient of a loop over out[:, t] = h is then one array, not one per step.
+    The zeros are written to grad_out itself if allowed, so the backward pass of a loop over
+    out[:, t] = h needs one array, not one per step.
     """
     x_grad = value_grad = None
     if wanted[1]:

@@ -126,18 +126,20 @@ def attend(
     is_causal: bool = False,
     dropout_p: float = 0.0,
 ) -> tuple[Array, Array]:
-    """Compute attention for a query of (..., L, E), key of (..., S, E) and value of (..., S, D).
+    """Compute scaled dot-product attention, of shape (..., L, D).
+
+    `bias`, `allowed` and `kept` broadcast to the shape of the scores, (..., L, S).
 
     Args:
-        query: the queries.
-        key: the keys.
-        value: the values.
-        bias: numbers to add to the scores, of a shape that broadcasts to (..., L, S).
-        allowed: whether a query may attend to a key, likewise; cannot be combined with `bias`.
-        kept: which weights dropout keeps, likewise.
+        query: queries of shape (..., L, E).
+        key: keys of shape (..., S, E).
+        value: values of shape (..., S, D).
+        bias: numbers added to the scores; cannot be combined with `allowed`.
+        allowed: bool mask, True where a query may attend to a key.
+        kept: bool mask, True for the weights that dropout keeps.
         scale: factor for the scores.
         is_causal: whether query i attends only to keys 0 to i.
-        dropout_p: probability with which `kept` was drawn.
+        dropout_p: probability of dropping a weight; kept weights are divided by 1 - dropout_p.
 
     Raises:
         ArgumentError: if both `bias` and `allowed` are given.

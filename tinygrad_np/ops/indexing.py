@@ -41,7 +41,7 @@ def basic_index(x: Array, *, key: Key) -> Array:
 def advanced_index(x: Array, *, key: Key) -> Array:
     """Index with integer or bool arrays, possibly mixed with basic keys; return a copy."""
     if isinstance(key, np.ndarray) and key.dtype.kind == "i" and x.flags.c_contiguous and x.ndim:
-        return x.take(key, 0)  # half the time of x[key] for 1024 rows of 64 entries
+        return x.take(key, 0)  # takes half as long as x[key] for 1024 rows of 64 entries
     return np.asarray(x[key])
 
 

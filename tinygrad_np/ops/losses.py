@@ -739,7 +739,7 @@ def binary_crossentropy(
 
 
 def _per_entry(grad_out: Value, x: Value, reduction: str) -> Value:
-    """Return the upstream gradient of each loss, given that of the reduced losses."""
+    """Return the upstream gradient of each entry's loss, given that of the reduced loss."""
     count = float(math.prod(x.shape) or 1)
     return divide_by_count(grad_out, count) if reduction == "mean" else grad_out
 

@@ -41,6 +41,7 @@ def _check_shapes(who: str, blocks: int, x: Array, state: tuple[Array, ...], *pa
 
 
 def _lstm_step(from_x: Value, from_h: Value, h: Value, c: Value) -> tuple[Value, Value]:
+    """Return h and c after one step, given the projections of x and of h."""
     gates, size = from_x + from_h, h.shape[-1]
     i, f, g, o = (getitem(gates, (..., slice(k * size, (k + 1) * size))) for k in range(4))
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
@@ -48,6 +49,7 @@ def _lstm_step(from_x: Value, from_h: Value, h: Value, c: Value) -> tuple[Value,
 
 
 def _gru_step(from_x: Value, from_h: Value, h: Value) -> tuple[Value]:
+    """Return h after one step; the reset gate r is applied after the product with h."""
     size = h.shape[-1]
     (r_x, z_x, n_x), (r_h, z_h, n_h) = (
         [getitem(part, (..., slice(k * size, (k + 1) * size))) for k in range(3)]
@@ -59,7 +61,7 @@ def _gru_step(from_x: Value, from_h: Value, h: Value) -> tuple[Value]:
 
 
 def _unroll(step: Any, x: Value, state: tuple[Value, ...], params: Any, reverse: bool) -> Value:
-    """Repeat `step` along x, and stack the states of all steps: (L, N, H), or one per part."""
+    """Apply `step` along x; stack the states as (L, N, H), or as (2, L, N, H) for an LSTM."""
     dtype = x.dtype
     if dtype == np.float16:
         x, state = cast(x, np.float32), tuple(cast(value, np.float32) for value in state)
@@ -192,10 +194,10 @@ def rnn(
     relu: bool = False,
     reverse: bool = False,
 ) -> Array:
-    """Return the state of a simple recurrent network after each step, (L, N, H), or (N, H).
+    """Return the state of an Elman network after each step, (L, N, H), or (N, H) for one step.
 
-    With `relu`, it replaces tanh. `nn.RNNCell` documents the formula and the shapes of the weights;
-    the other arguments and the errors are those of `lstm`, without `c`.
+    If `relu` is True, relu replaces tanh. `nn.RNNCell` documents the formula and the shapes of the
+    weights; the other arguments and the errors are those of `lstm`, without `c`.
     """
     _check_shapes("rnn", 1, x, (h,), weight_ih, weight_hh, bias_ih, bias_hh)
     return kernels.rnn(x, h, weight_ih, weight_hh, bias_ih, bias_hh, relu, reverse)

@@ -192,7 +192,7 @@ def layer_outputs(
 class _Softmaxes(Observer):
     """Collect the outputs of every softmax over the last of at least three axes.
 
-    The op `attend` includes such a softmax.
+    The op `attend` contains one, which is computed again here.
     """
 
     def __init__(self) -> None:
@@ -203,7 +203,7 @@ class _Softmaxes(Observer):
         if op.name == "attend":
             query, key, _, bias, allowed, _ = arrays
             mask = bias if allowed is None else allowed
-            # Compute the weights again, with a softmax that this observer collects.
+            # Recompute the weights with the op softmax, whose output this observer collects.
             ops.attention_weights(query, key, mask, options["scale"], options["is_causal"])
         array: Any = out
         is_softmax = op.name == "softmax" and isinstance(array, np.ndarray) and array.ndim >= 3

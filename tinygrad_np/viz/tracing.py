@@ -1097,7 +1097,7 @@ class _GradientWalk(Walk):
             super().receive(edge, grad)
 
     def add_selected(self, node: Node, grad_out: Any) -> Grads:
-        """Return the gradient of the input of a selection as a whole array, to be noted."""
+        """Return the full gradient of a selection's input, so that the trace can show it."""
         _, vjp, pick = node.plan.vjps[0]
         saved: Any = node.saved
         arguments = pick(values_of(node, saved)) if pick else saved

@@ -54,7 +54,7 @@ def _quotients(generator: np.random.Generator) -> list[Sample]:
 
 
 def _activations(generator: np.random.Generator, **options: Sequence[Any]) -> list[Sample]:
-    """Return samples of several shapes and memory orders, with each value of the one option."""
+    """Return samples of several shapes and memory orders, for each value of one option."""
     ((name, values),) = options.items()
     shapes: list[tuple[int, ...]] = [(), (3,), (2, 3), (0, 3), (2, 1, 3), (200, 400)]
     arrays = [normal(generator, *shape) for shape in shapes]

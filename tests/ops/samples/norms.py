@@ -44,7 +44,7 @@ def _layer_norms(generator: np.random.Generator) -> list[Sample]:
     shapes = [(3,), (2, 3), (0, 3), (2, 3, 4), (2, 5000), (4, 1), (600, 2), (2, 0)]
     found = []
     for number, shape in enumerate(shapes):
-        # The entries of the last but one row have a large mean.
+        # The second to last row has a large mean.
         x = normal(generator, *shape) + 0.5
         if len(x) > 1 and x.ndim > 1:
             x[-2] += 10.0

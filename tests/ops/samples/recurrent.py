@@ -29,7 +29,7 @@ def _networks(blocks: int, parts: int, **options: Any) -> Callable[[Any], list[S
         ):
             rows = blocks * size
             x = normal(generator, steps, n, width)
-            if number == 5:  # stored with the batch last, as the output of a layer is
+            if number == 5:  # stored with the batch last, like the output of a layer
                 x = np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2)
             state = [normal(generator, n, size) for _ in range(parts)]
             weights = [normal(generator, rows, k) for k in (width, size)]
@@ -53,7 +53,7 @@ TABLE: Table = {"lstm": _networks(4, 2), "gru": _networks(3, 1), "rnn": _rnns}
 
 
 def _bads(name: str, parts: int, blocks: int) -> Any:
-    """Return calls of an op with one shape that does not fit x (4, 2, 3) and hidden size 5."""
+    """Return calls of an op with one wrong shape, for x (4, 2, 3) and hidden size 5."""
     rows = blocks * 5
     x, state, weights = (4, 2, 3), [(2, 5)] * parts, ((rows, 3), (rows, 5))
     refuse = functools.partial(bad, getattr(ops, name), ShapeError)
