@@ -40,9 +40,18 @@ class Text:
     train: Array
     validation: Array
 
-    def encode(self, string: str) -> list[int]:
-        """Return the integer of each character."""
-        tokens: list[int] = data.characters(string, self.vocabulary)[1].tolist()
+    def encode(self, prompt: str) -> list[int]:
+        """Return the integer of each character.
+
+        Raises:
+            ArgumentError: if a character does not occur in the novel.
+        """
+        for character in prompt:
+            if character not in self.vocabulary:
+                raise ArgumentError(
+                    f"--prompt: expected characters that occur in the novel, got {character!r}."
+                )
+        tokens: list[int] = data.characters(prompt, self.vocabulary)[1].tolist()
         return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -97,7 +106,8 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train with AdamW; print and return the losses at ten points of the run.
 
-    The learning rate rises for a tenth of the steps, then falls to 0 along a cosine.
+    The learning rate rises for a tenth of the steps, then falls to 0 along a cosine. Ctrl-C ends
+    training early.
     """
     print(f"{type(model).__name__}: {sum(p.numel() for p in model.parameters()):,} parameters")
     generator = np.random.default_rng(seed)
@@ -108,27 +118,39 @@ def fit(
     history: list[dict[str, float]] = []
     losses: list[float] = []
     start = time.perf_counter()
-    for step in range(1, setting.steps + 1):
-        inputs, targets = draw_batch(text.train, setting, generator)
-        loss = compute_loss(predict, inputs, targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optim.clip_grad_norm(model.parameters(), max_norm=1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if step % interval == 0 or step == setting.steps:
-            speed = len(losses) * targets.size / (time.perf_counter() - start)
-            history.append(
-                {
-                    "step": step,
-                    "train_loss": float(np.mean(losses)),
-                    "validation_loss": evaluate(model, predict, text.validation, setting.length),
-                    "characters_per_second": speed,
-                }
-            )
-            print(describe(history[-1], setting.steps), flush=True)
-            losses, start = [], time.perf_counter()
+
+    def add_point(step: int) -> None:
+        speed = len(losses) * setting.batch_size * setting.length / (time.perf_counter() - start)
+        history.append(
+            {
+                "step": step,
+                "train_loss": float(np.mean(losses)),
+                "validation_loss": evaluate(model, predict, text.validation, setting.length),
+                "characters_per_second": speed,
+            }
+        )
+        print(describe(history[-1], setting.steps), flush=True)
+
+    try:
+        for step in range(1, setting.steps + 1):
+            inputs, targets = draw_batch(text.train, setting, generator)
+            loss = compute_loss(predict, inputs, targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optim.clip_grad_norm(model.parameters(), max_norm=1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            trained = step
+            if step % interval == 0 or step == setting.steps:
+                add_point(step)
+                losses, start = [], time.perf_counter()
+    except KeyboardInterrupt:
+        if not history and not losses:
+            raise
+        print("Interrupted: writing with the weights so far. Press Ctrl-C again to write nothing.")
+        if losses:
+            add_point(trained)
     return history
 
 

@@ -53,7 +53,7 @@ def test_seed_determines_the_text(tmp_path):
     ("flags", "message"),
     [
         (["--prompt", ""], "--prompt: expected at least one character, got ''."),
-        (["--prompt", "café"], "characters: expected only characters of `vocabulary` in `text`"),
+        (["--prompt", "café"], "--prompt: expected characters that occur in the novel, got 'é'."),
         (["--steps", "0"], "--steps: expected an integer from 1 to 2**63 - 1, got '0'."),
     ],
 )

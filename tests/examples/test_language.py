@@ -126,3 +126,25 @@ def test_write_passes_the_whole_text_and_records_no_graph():
     assert written == [1, 0, 2, 2, 2]
     assert seen == [[1, 0], [1, 0, 2], [1, 0, 2, 2]]
     assert start == [1, 0]
+
+
+@pytest.mark.parametrize("trained", [0, 7])
+def test_ctrl_c_ends_training_early(capsys, trained):
+    tokens = np.arange(200) % 4
+    text = language.Text("abcd", tokens, tokens[:21])
+    model, calls = Bigrams(4), []
+
+    def predict(inputs):
+        if model.training:
+            calls.append(inputs)
+            if len(calls) > trained:
+                raise KeyboardInterrupt
+        return model(inputs)
+
+    if not trained:
+        with pytest.raises(KeyboardInterrupt):
+            language.fit(model, predict, text, SETTING, seed=0)
+        return
+    history = language.fit(model, predict, text, SETTING, seed=0)
+    assert [row["step"] for row in history] == [2, 4, 6, 7]
+    assert "Interrupted: writing with the weights so far." in capsys.readouterr().out
