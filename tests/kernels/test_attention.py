@@ -12,7 +12,10 @@ MASKS = {
     "none": {},
     "causal": {"is_causal": True},
     "bias": {"bias": normal(7, 9, seed=5)},
+    "bias of one row": {"bias": normal(1, 9, seed=5)},
+    "causal bias": {"bias": normal(7, 9, seed=5), "is_causal": True},
     "allowed": {"allowed": normal(3, 1, 7, 9, seed=6) > 0},
+    "allowed in one row": {"allowed": normal(3, 1, 1, 9, seed=6) > 0},
     "dropout": {"kept": normal(3, 2, 7, 9, seed=7) > -0.5, "dropout_p": 0.3, "is_causal": True},
 }
 

@@ -139,3 +139,8 @@ def test_row_sums_and_dots_of_long_rows_are_accurate():
     np.testing.assert_allclose(reductions.row_sums(rows), exact, rtol=2e-6)
     dots = reductions.row_dots(rows, rows)
     np.testing.assert_allclose(dots, exact * float(rows[0, 0]), rtol=2e-6)
+
+
+def test_places_with_equal_low_bits_stay_apart():
+    out = reductions.add_at(np.ones((400, 3), np.float32), np.tile([1, 65537], 200), (70_000, 3))
+    assert out[[1, 65537]].tolist() == [[200.0] * 3] * 2

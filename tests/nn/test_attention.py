@@ -196,3 +196,13 @@ def test_self_attention_projects_with_one_product():
     with profile() as report:
         layer(x, x, x, need_weights=False)
     assert sum(row.calls for row in report.rows() if row.op == "linear") == 2
+
+
+def test_causal_attention_with_padding_is_the_same_without_weights():
+    layer = nn.MultiheadAttention(4, 2, batch_first=True).astype(np.float64)
+    x, padding = Tensor(normal(3, 3, 4)), np.tri(3, k=-1, dtype=bool)
+    found, expected = (
+        layer(x, x, x, key_padding_mask=padding, is_causal=True, need_weights=weights)[0]
+        for weights in (False, True)
+    )
+    np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)

@@ -305,3 +305,15 @@ def test_binary_cross_entropy_of_no_logits_has_an_empty_gradient():
     x = Tensor(np.zeros((0, 3), np.float32), requires_grad=True)
     x.binary_crossentropy_logits(np.zeros((0, 3), np.float32), reduction="sum").backward()
     assert x.grad.shape == (0, 3)
+
+
+def test_float16_log_softmax_gradient_is_summed_in_float32():
+    x = leaf(np.zeros(3000, np.float16))
+    (grad,) = x.log_softmax().gradient(x, gradient=Tensor(np.full(3000, 30, np.float16)))
+    np.testing.assert_allclose(grad.data, 0, atol=0.1)
+
+
+def test_float16_binary_cross_entropy_gradient_of_many_entries_does_not_underflow():
+    x = leaf(np.full(70000, -8, np.float16))
+    (grad,) = x.binary_crossentropy_logits(np.ones(70000, np.float16)).gradient(x)
+    np.testing.assert_allclose(grad.data, -1 / 70000, rtol=0.05)

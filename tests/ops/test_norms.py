@@ -325,3 +325,40 @@ def test_rms_norm_of_huge_float64_entries_does_not_overflow(scale):
     expected = (g - y * (g * y).mean(1, keepdims=True)) * inverse
     np.testing.assert_allclose(out.numpy(), y * weight, rtol=1e-12)
     np.testing.assert_allclose(x.grad.numpy() * scale, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_sums_over_the_middle_axis_keep_the_last_block():
+    x = normal((2, 130, 3))
+    found = group_kernels._middle_sums(x)
+    np.testing.assert_allclose(found, x.sum(1, dtype=np.float64), rtol=1e-5, atol=1e-4)
+
+
+@each("name", ["group", "layer", "rms", "batch"])
+def test_norms_of_float16_match_float64(name):
+    x, upstream = (normal((4, 6), np.float16, seed=n) * np.float16(300) for n in (0, 2))
+    call = {
+        "group": lambda x: ops.group_norm(x, num_groups=2, eps=1e-5),
+        "layer": lambda x: ops.layer_norm(x, eps=1e-5),
+        "rms": lambda x: ops.rms_norm(x, eps=1e-5),
+        "batch": lambda x: ops.batch_norm(x, eps=1e-5),
+    }[name]
+
+    def run(dtype):
+        given = leaf(x.astype(dtype))
+        out = call(given)
+        return out.data, out.gradient(given, gradient=Tensor(upstream.astype(dtype)))[0].data
+
+    for found, expected in zip(run(np.float16), run(np.float64), strict=True):
+        assert found.dtype == np.float16
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=4e-3 * largest)
+
+
+def test_rms_norm_gradient_of_large_float32_entries_is_exact():
+    x = leaf(np.full((2, 4), 1e20, np.float32) * np.float32([1, 2, 3, 4]))
+    upstream = normal((2, 4)) * np.float32(1e20)
+    found, expected = (
+        ops.rms_norm(v, eps=1e-5).gradient(v, gradient=Tensor(upstream.astype(v.dtype)))[0].data
+        for v in (x, leaf(x.data.astype(np.float64)))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())

@@ -457,7 +457,7 @@ def test_is_causal_matches_pytorch_without_a_mask():
 
 TRANSFORMER_OPTIONS = [
     {},
-    {"norm_first": True, "batch_first": True, "layer_norm_eps": 0.1},
+    {"norm_first": True, "batch_first": True},
     {"activation": "gelu", "layer_norm_eps": 0.01},
     {"bias": False, "batch_first": True},
 ]
@@ -478,6 +478,11 @@ def both_masks(kind, length, batch, heads, name="src_mask", dtype=np.float64):
 @pytest.mark.parametrize("mask", ENCODER_MASKS)
 def test_transformer_encoder_layer_matches_pytorch(options, mask, dtype):
     ours, theirs = pair("TransformerEncoderLayer", (6, 2, 5, 0.0), options, dtype)
+    # Weights of one sign would give norms of large means, whose gradients lose digits.
+    generator = np.random.default_rng(3)
+    for value in ours.parameters():
+        value.data[...] = generator.uniform(-0.5, 1.0, value.shape)
+    theirs.load_state_dict({key: torch.tensor(v) for key, v in ours.state_dict().items()})
     length, batch = 4, 3
     shape = (batch, length, 6) if options.get("batch_first") else (length, batch, 6)
     x, same = leaf_pair(np.random.default_rng(0).standard_normal(shape), dtype)

@@ -117,8 +117,8 @@ def _text(value: Any) -> str:
 
 _BY_CHANNEL = "over all axes except the channel axis"
 _OF_SCORES = (
-    "where dS = P * (dP - Σ P * dP), P = softmax(scale * query @ keyᵀ + bias) and "
-    "dP = grad_out @ valueᵀ"
+    "where dS = P * (dP - Σ P * dP), P = softmax of the masked scores and "
+    "dP = M * (grad_out @ valueᵀ), with M = kept / (1 - dropout_p), or 1 without dropout"
 )
 _RULES: Mapping[str, Mapping[str, str]] = {
     **{
@@ -242,7 +242,8 @@ _RULES: Mapping[str, Mapping[str, str]] = {
     "attend": {
         "query": f"scale * dS @ key, {_OF_SCORES}",
         "key": f"scale * dSᵀ @ query, {_OF_SCORES}",
-        "value": "Pᵀ @ grad_out, where P = softmax(scale * query @ keyᵀ + bias)",
+        "value": "(P * M)ᵀ @ grad_out, where P = softmax of the masked scores and "
+        "M = kept / (1 - dropout_p), or 1 without dropout",
         "bias": f"dS, {_OF_SCORES}",
     },
     "channel_moments": {"x": "(grad_out[0] + 2 * (x - out[0]) * grad_out[1]) / n"},
@@ -253,14 +254,14 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "bias": f"Σ grad_out {_BY_CHANNEL}",
     },
     "layer_norm": {
-        "x": "(g - mean(g) - z * mean(g * z)) / std, where g = grad_out * weight, "
-        "z = (x - mean(x)) / std and std = √(variance of x + eps)",
+        "x": "(g - mean(g) - z * mean(g * z)) / std, with means over the last axis, where "
+        "g = grad_out * weight, z = (x - mean(x)) / std and std = √(variance of x + eps)",
         "weight": "Σ grad_out * (x - mean(x)) / √(variance of x + eps) over all but the last axis",
         "bias": "Σ grad_out over all but the last axis",
     },
     "group_norm": {
-        "x": "(g - mean(g) - z * mean(g * z)) / std, where g = grad_out * weight, "
-        "z = (x - mean(x)) / std and std = √(variance of x + eps)",
+        "x": "(g - mean(g) - z * mean(g * z)) / std, with means over each sample and group, where "
+        "g = grad_out * weight, z = (x - mean(x)) / std and std = √(variance of x + eps)",
         "weight": f"Σ grad_out * (x - mean(x)) / √(variance of x + eps) {_BY_CHANNEL}",
         "bias": f"Σ grad_out {_BY_CHANNEL}",
     },
