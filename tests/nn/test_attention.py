@@ -206,3 +206,13 @@ def test_causal_attention_with_padding_is_the_same_without_weights():
         for weights in (False, True)
     )
     np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)
+
+
+def test_profile_counts_the_products_of_fused_attention():
+    query, key, value = (Tensor(normal(2, 3, n, 4), requires_grad=True) for n in (5, 6, 6))
+    with profile() as table:
+        query.scaled_dot_product_attention(key, value).sum().backward()
+    (row,) = (row for row in table.rows() if row.op == "attend")
+    scores = 2 * 3 * 5 * 6
+    assert row.flops == query.numel() + scores * (2 * (2 * 4) + 5)
+    assert row.backward_flops == scores * (5 * (2 * 4) + 4)

@@ -255,3 +255,9 @@ def test_batch_norm_in_evaluation_is_accurate_for_any_mean(mean):
     x = (normal(100, 2) + mean).astype(np.float32)
     exact = (x.astype(float) - mean) / np.sqrt(1 + 1e-5) + [1.0, -1.0]
     np.testing.assert_allclose(layer(Tensor(x)).data, exact, rtol=1e-5, atol=3e-6)
+
+
+def test_default_eps_of_rms_norm_is_that_of_the_dtype():
+    x = Tensor(np.full((1, 4), 1e-6))
+    layer = nn.RMSNorm(4).astype(np.float64)
+    np.testing.assert_allclose(layer(x).data, 1e-6 / np.sqrt(1e-12 + np.finfo(float).eps))

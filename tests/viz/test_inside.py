@@ -134,6 +134,14 @@ def test_attention_weights_are_those_of_the_layer():
     np.testing.assert_allclose(found["attend"], expected.data, rtol=1e-5)
 
 
+def test_attention_weights_respect_a_float_mask():
+    x, mask = Tensor(normal(1, 3, 4)), np.where(np.tri(3) > 0, 0.0, -np.inf)
+    found = viz.attention_weights(lambda x: x.scaled_dot_product_attention(x, x, Tensor(mask)), x)
+    (weights,) = found.values()
+    assert (weights[0][np.tri(3) == 0] == 0).all()
+    np.testing.assert_allclose(weights[0].sum(-1), 1, rtol=1e-6)
+
+
 def test_attention_weights_of_functions_are_found_call_by_call():
     x = Tensor(normal(2, 4, 3).astype(np.float32))
     found = viz.attention_weights(
