@@ -262,12 +262,15 @@ def _():
 
 
 @row(
-    "`torch.distributions`, `torch.compile`, `torch.vmap`, packed sequences, "
-    "sparse and complex tensors"
+    "`torch.distributions`, `torch.compile`, `torch.vmap`, `torch.autocast`, transformer "
+    "decoders, `nn.utils.rnn`, `nn.EmbeddingBag`, sparse and complex tensors"
 )
 def _():
-    for name in ("distributions", "compile", "vmap", "sparse_coo_tensor", "complex64"):
+    for name in ("distributions", "compile", "vmap", "autocast", "sparse_coo_tensor", "complex64"):
         assert hasattr(torch, name)
         assert not hasattr(tinygrad_np, name)
+    for name in ("TransformerDecoder", "EmbeddingBag"):
+        assert hasattr(torch.nn, name)
+        assert not hasattr(nn, name)
     assert hasattr(torch.nn.utils, "rnn")
     assert not hasattr(nn.utils, "rnn")

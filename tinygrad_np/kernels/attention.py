@@ -212,7 +212,7 @@ def _for_each_block(
                     lead = (samples, slice(head, min(head + inner, heads)))
                     block((*lead, rows), (*lead, seen), scratch)
 
-    cost = (0.022 * width + _COST) * batch * heads * length * keys
+    cost = (0.01 * width + _COST) * batch * heads * length * keys
     threads.each(part, batch, cost, uses_blas=True)
 
 

@@ -42,7 +42,7 @@ from tinygrad_np.runtime.memory import Array
 _PIECE = 1 << 22
 
 # ns per entry gathered or added, and per multiply-add.
-_MOVE, _MULTIPLY = 0.3, 0.022
+_MOVE, _MULTIPLY = 0.3, 0.01
 
 # BLAS has a faster path for products of up to 100^3 multiplications; for transposed operands, only
 # if the result has at most 1200 entries. Blocks of fewer than _SHORTEST columns, or for more than

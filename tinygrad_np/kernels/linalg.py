@@ -14,7 +14,7 @@ def product(a: Array, b: Array) -> Array:
     """Return the product of the matrices a (n, k) and b (k, m), computed by several threads."""
     n, m = len(a), b.shape[1]
     out = memory.empty((n, m), a.dtype)
-    cost = 0.022 * out.size * a.shape[1]
+    cost = 0.01 * out.size * a.shape[1]
     if n < m:
         threads.each(
             lambda part: np.matmul(a, b[:, part], out=out[:, part]), m, cost, uses_blas=True
@@ -52,7 +52,7 @@ def linear_grads(
         if weight_grad is not None:
             np.matmul(grad_out.T, x[:, columns], out=weight_grad[:, columns])
 
-    cost = (of_x + of_weight) * 0.022 * grad_out.size * x.shape[1]
+    cost = (of_x + of_weight) * 0.01 * grad_out.size * x.shape[1]
     threads.each(part, x.shape[1], cost, uses_blas=True)
     bias_grad = total(grad_out, 0) if of_bias else None
     if x_grad is not None and len(shape) != 2:

@@ -25,12 +25,12 @@ from tinygrad_np.errors import ArgumentError
 T = TypeVar("T")
 VARIABLE = "TINYGRAD_NP_THREADS"
 
-WORTH = 800_000
-"""Minimum cost of a part in ns, as estimated by the caller for a slow core.
+WORTH = 300_000
+"""Minimum cost of a part in ns, as estimated by the caller.
 
-Waking a thread takes 20 us, and so does waiting for it; each NumPy call of a part may wait as long
-for the GIL. A training step of LeNet at batch 64 takes 3.6 ms on one core. On two cores, it takes
-4.3 ms with a minimum of 200 us, and 3.4 ms with this one."""
+Waking a thread and waiting for it take 20 us each, and each NumPy call of a part may wait as long
+for the GIL. A step of LeNet at batch 64 takes 3.6 ms on one core. On two cores, it takes 4.3 ms if
+parts of half this cost are split off, and 3.7 ms with this minimum."""
 
 # BLAS computes products below this cost (in ns) on one thread anyway.
 _ALONE = 5_000
