@@ -17,7 +17,7 @@ evaluation, or the times if PyTorch is not installed, are also plotted in
 runs/benchmark/benchmark.png. `--json FILE` saves every number.
 
 All sides run in one process with the same number of threads and take turns, block by block; only
-peak memory is measured in new processes. A full run takes a few minutes and needs an otherwise idle
+peak memory is measured in new processes. A full run takes ten minutes and needs an otherwise idle
 machine. With `--quick`, it takes seconds, but the numbers mean nothing.
 """
 

@@ -240,8 +240,8 @@ def lower_bounds(plan: Plan) -> list[Row]:
     """Time ops against the bare NumPy calls that they cannot avoid."""
     table = Table(
         "Ops and their lower bounds in ms: the bare NumPy calls, into preallocated arrays",
-        Column("op", 16),
-        Column("bound", 9),
+        Column("op", 20),
+        Column("bound", 17),
         Column(OURS, 23),
         Column("bare", 23),
         Column("ours/bare", 21),

@@ -68,7 +68,7 @@ def test_without_pytorch_the_rest_is_measured(tmp_path):
         ("LSTM", "steps"),
     ]
     assert [row["model"] for row in figures["workloads"]] == list(workloads.WORKLOADS)
-    assert len(figures["lower_bounds"]) == 8
+    assert len(figures["lower_bounds"]) == 16
     if sys.platform == "linux":
         assert 1 < figures["memory"][0]["mib"]["tinygrad_np"]["median"] < 1000
     for name in measures.MEASURES:
