@@ -29,8 +29,8 @@ WORTH = 300_000
 """Minimum cost of a part in ns, as estimated by the caller.
 
 Waking a thread and waiting for it take 20 us each, and each NumPy call of a part may wait as long
-for the GIL. A step of LeNet at batch 64 takes 3.6 ms on one core. On two cores, it takes 4.3 ms if
-parts of half this cost are split off, and 3.7 ms with this minimum."""
+for the GIL. A step of LeNet at batch 64 takes 3.6 ms on one core. On two cores, it took 4.3 ms when
+parts of 0.1 to 0.2 ms were split off, and takes 3.7 ms with this minimum."""
 
 # BLAS computes products below this cost (in ns) on one thread anyway.
 _ALONE = 5_000
