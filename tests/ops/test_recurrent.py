@@ -39,11 +39,11 @@ def errors(found, exact):
 @pytest.mark.slow
 @each_network
 def test_float32_is_as_accurate_as_the_definition(name):
-    """Weight gradients are one product over all steps, with the error of one linear layer."""
+    """Gradients are products over up to 512 terms, whose error depends on BLAS: at most 2e-6."""
     arrays = inputs_of(name, 16, 32, 32, 64)
     exact = run(name, arrays, dtype=np.float64)
     fused, unfused = run(name, arrays), run(name, arrays, ops.table[name].definition)
-    assert (errors(fused, exact) <= np.maximum(1.3 * errors(unfused, exact), 6e-7)).all()
+    assert (errors(fused, exact) <= np.maximum(1.3 * errors(unfused, exact), 2e-6)).all()
 
 
 @each_network

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 import tinygrad_np
 from benchmarks.workloads import WORKLOADS
+from tests.oracle.pytorch import torch
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
