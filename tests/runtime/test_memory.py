@@ -172,11 +172,13 @@ def test_empty_copies_the_memory_order_of_like(pool, order):
 
 
 def test_the_least_recently_used_sizes_are_freed(pool):
-    pool.set_limit(1 << 20)
-    old = [memory.empty((1 << 14,), np.float32) for _ in range(16)]
+    pool.set_limit(16 * memory.SMALL)
+    old = [memory.empty((memory.SMALL,), np.uint8) for _ in range(16)]
     del old
-    where = [address(memory.empty((1 << 15,), np.float32)) for _ in range(5)]
-    assert len(set(where[1:])) == 1
+    where = {address(memory.empty((2 * memory.SMALL,), np.uint8)) for _ in range(5)}
+    assert len(where) == 1
+    counts = {size: len(blocks) for size, blocks in pool._idle.items()}
+    assert counts == {memory.SMALL: 14, 2 * memory.SMALL: 1}
 
 
 def test_idle_bytes_and_loans_are_counted(pool):
